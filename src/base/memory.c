@@ -1,0 +1,78 @@
+#include "base/memory.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+sn_status sn_alloc(void *out, size_t count, size_t size, sn_error *error)
+{
+    void **memory = out;
+    *memory = NULL;
+    if (size != 0 && count > (SIZE_MAX - SN_ALIGNMENT) / size)
+        return sn_error_set(error, SN_ERR_MEMORY, "out of memory: %zu x %zu bytes asked for", count, size);
+    size_t bytes = (size_t)sn_round_up((int64_t)(count * size), SN_ALIGNMENT);
+    bytes = bytes == 0 ? SN_ALIGNMENT : bytes;
+    *memory = aligned_alloc(SN_ALIGNMENT, bytes);
+    if (*memory == NULL)
+        return sn_error_set(error, SN_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
+    memset(*memory, 0, bytes);
+    return SN_OK;
+}
+
+void sn_free(void *memory)
+{
+    free(memory);
+}
+
+sn_status sn_string_copy(char **out, const char *text, sn_error *error)
+{
+    return sn_string_format(out, error, "%s", text);
+}
+
+sn_status sn_string_format(char **out, sn_error *error, const char *format, ...)
+{
+    va_list arguments;
+    *out = NULL;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    sn_status status = sn_alloc(out, (size_t)length + 1, 1, error);
+    if (status != SN_OK)
+        return status;
+    va_start(arguments, format);
+    vsnprintf(*out, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    return SN_OK;
+}
+
+int64_t sn_memory_peak(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (int64_t)usage.ru_maxrss * 1024;
+}
+
+/* The limit in a control group's file, or INT64_MAX where there is none ("max") or no such file. */
+static int64_t control_group_limit(const char *path)
+{
+    long long limit = INT64_MAX;
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return INT64_MAX;
+    if (fscanf(file, "%lld", &limit) != 1)
+        limit = INT64_MAX;
+    fclose(file);
+    return limit;
+}
+
+int64_t sn_memory_available(void)
+{
+    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE);
+    int64_t version2 = control_group_limit("/sys/fs/cgroup/memory.max");
+    int64_t version1 = control_group_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    memory = version2 < memory ? version2 : memory;
+    return version1 < memory ? version1 : memory;
+}
