@@ -121,7 +121,8 @@ sn_status sn_folder_create(const char *path, sn_error *error)
             continue;
         *slash = '\0';
         if (mkdir(prefix, 0777) != 0 && errno != EEXIST) {
-            status = sn_error_set(error, SN_ERR_IO, "%s: cannot create the folder: %s", prefix, strerror(errno));
+            status =
+                sn_error_set(error, SN_ERR_IO, "%s: cannot create the folder: %s", prefix, strerror(errno));
             goto done;
         }
         *slash = kept;

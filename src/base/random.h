@@ -1,6 +1,6 @@
 /**
- * Counter-based random numbers: what is drawn depends only on (seed, stream, substream) and how many were drawn
- * before, never on threads or on the order in which streams are used.
+ * Counter-based random numbers: what is drawn depends only on (seed, stream, substream) and how many were
+ * drawn before, never on threads or on the order in which streams are used.
  *
  * Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011: Philox4x32 with 10 rounds.
  */
@@ -11,13 +11,13 @@
 
 /* What a stream is for: the `stream` of sn_random_begin, so that no two uses share numbers. */
 typedef enum sn_random_use {
-    SN_RANDOM_SPLIT = 1,   /* shuffle of the cases into training, validation, testing */
-    SN_RANDOM_SHUFFLE,     /* order of the training cases; substream: epoch */
-    SN_RANDOM_AUGMENT,     /* affine map; substream: epoch and case */
-    SN_RANDOM_DROPOUT,     /* dropped channels; substream: the operation */
-    SN_RANDOM_WEIGHTS,     /* initial weights; substream: the parameter */
-    SN_RANDOM_SYNTHESIS,   /* synthetic cohorts; substream: case */
-    SN_RANDOM_TEST,        /* tests */
+    SN_RANDOM_SPLIT = 1, /* shuffle of the cases into training, validation, testing */
+    SN_RANDOM_SHUFFLE,   /* order of the training cases; substream: epoch */
+    SN_RANDOM_AUGMENT,   /* affine map; substream: epoch and case */
+    SN_RANDOM_DROPOUT,   /* dropped channels; substream: the operation */
+    SN_RANDOM_WEIGHTS,   /* initial weights; substream: the parameter */
+    SN_RANDOM_SYNTHESIS, /* synthetic cohorts; substream: case */
+    SN_RANDOM_TEST,      /* tests */
 } sn_random_use;
 
 typedef struct sn_random {
@@ -30,7 +30,8 @@ typedef struct sn_random {
 /** Ten rounds of Philox4x32 on one counter: the generator itself. */
 void sn_random_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 
-/** Start the numbers of (seed, stream, substream) at their beginning. Streams and substreams are independent. */
+/** Start the numbers of (seed, stream, substream) at their beginning. Streams and substreams are independent.
+ */
 sn_random sn_random_begin(uint64_t seed, uint32_t stream, uint64_t substream);
 
 /** Uniform on the 2^32 integers. */

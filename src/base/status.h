@@ -23,7 +23,10 @@ typedef struct sn_error {
     char text[1024]; /* one line without a full stop, UTF-8, zero-terminated; empty when status is SN_OK */
 } sn_error;
 
-#define SN_ERROR_INIT {SN_OK, ""}
+#define SN_ERROR_INIT                                                                                        \
+    {                                                                                                        \
+        SN_OK, ""                                                                                            \
+    }
 
 /**
  * Describe an error.
@@ -39,7 +42,8 @@ sn_status sn_error_set(sn_error *error, sn_status status, const char *format, ..
 /** The process exit code that documents a status: 0, 1, 2, 3 or 130. */
 int sn_status_exit_code(sn_status status);
 
-/** Evaluate `expression`; if it fails go to `done` with `status` set. Needs `sn_status status` and `done:`. */
+/** Evaluate `expression`; if it fails go to `done` with `status` set. Needs `sn_status status` and `done:`.
+ */
 #define SN_TRY(expression)                                                                                   \
     do {                                                                                                     \
         status = (expression);                                                                               \

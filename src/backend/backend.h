@@ -1,0 +1,80 @@
+/**
+ * The table a backend fills. A backend runs operations of op.h on one kind of device.
+ *
+ * device  an open processor or GPU with its threads, queue and cache of chosen kernels
+ * buffer  memory on the device
+ * program a fixed list of operations bound to buffers; running it allocates nothing
+ *
+ * Implementations: ref (plain loops in double, the oracle), cpu (the product's kernels), checked (wraps any
+ * other and fills outputs and workspace with NaN first, to catch what reads before it writes).
+ */
+#ifndef SN_BACKEND_BACKEND_H
+#define SN_BACKEND_BACKEND_H
+
+#include "backend/op.h"
+
+typedef struct sn_device sn_device;
+typedef struct sn_buffer sn_buffer;
+typedef struct sn_program sn_program;
+
+enum { SN_REASON_TEXT = 256 };
+
+typedef struct sn_device_options {
+    int threads; /* >= 1; results do not depend on it */
+} sn_device_options;
+
+typedef struct sn_backend {
+    const char *name; /* "ref", "cpu", "checked" */
+
+    /** Open the device; close frees it (after its buffers and programs). */
+    sn_status (*open)(sn_device **device, const sn_device_options *options, sn_error *error);
+    void (*close)(sn_device *device);
+
+    /** Zeroed memory of `bytes`, aligned to SN_ALIGNMENT. SN_ERR_MEMORY where there is none. */
+    sn_status (*alloc)(sn_device *device, sn_buffer **buffer, size_t bytes, sn_error *error);
+    void (*free)(sn_device *device, sn_buffer *buffer);
+
+    /** Copy between host memory and a buffer; complete when they return. */
+    void (*upload)(sn_device *device, sn_buffer *buffer, size_t offset, const void *data, size_t bytes);
+    void (*download)(sn_device *device, const sn_buffer *buffer, size_t offset, void *data, size_t bytes);
+
+    /** Wait until all programs have run. */
+    void (*synchronise)(sn_device *device);
+
+    /** Whether the operation (its kind, types and shapes; not its locations) can run; if not, the reason in
+     * one line. */
+    bool (*supports)(sn_device *device, const sn_op *op, char reason[SN_REASON_TEXT]);
+
+    /** Scratch memory the operation needs at most, in bytes; depends on the descriptors only, not on threads
+     * or kernels. */
+    size_t (*workspace)(sn_device *device, const sn_op *op);
+
+    /**
+     * Bind operations to buffers and choose their kernels (slow; cached by descriptor).
+     *
+     * @param[in] ops       copied; checked with sn_op_check by the caller
+     * @param[in] buffers   kept by reference; must outlive the program
+     * @param[in] workspace a buffer of at least the largest workspace of the ops (may be NULL if that is 0)
+     * @return SN_OK; SN_ERR_UNSUPPORTED with the reason; SN_ERR_MEMORY
+     */
+    sn_status (*program_create)(sn_device *device, sn_program **program, const sn_op *ops, int op_count,
+                                sn_buffer *const *buffers, int buffer_count, sn_buffer *workspace,
+                                sn_error *error);
+    void (*program_free)(sn_device *device, sn_program *program);
+
+    /** Run the operations in order. No allocation; the result is complete after synchronise. */
+    sn_status (*program_run)(sn_device *device, sn_program *program, sn_error *error);
+} sn_backend;
+
+extern const sn_backend sn_backend_ref;
+extern const sn_backend sn_backend_cpu;
+
+/** A backend that runs `inner` with poisoned outputs and workspace; static, valid for ever. `inner` is ref or
+ * cpu. */
+const sn_backend *sn_backend_checked(const sn_backend *inner);
+
+/** Find a backend by device name: "cpu", "ref" (also "checked:cpu", "checked:ref"); NULL and SN_ERR_ARG
+ * otherwise. */
+sn_status sn_backend_find(const sn_backend **backend, const char *device, sn_error *error);
+
+#endif
