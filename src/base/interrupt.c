@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <unistd.h>
 
-static atomic_bool requested; /* lock free, hence allowed in a signal handler */
+static atomic_bool requested;
+_Static_assert(ATOMIC_BOOL_LOCK_FREE == 2, "a signal handler may only use lock-free atomics");
 
 static void on_signal(int number)
 {
