@@ -13,7 +13,7 @@
 
 #include "base/status.h"
 
-/* What a NIfTI header says about space beside the affine; kept so that results are written as the input was.
+/* What a NIfTI header says about space beside the affine: results are written with it.
  */
 typedef struct sn_grid_header {
     int qform_code, sform_code; /* NIFTI_XFORM_*; 0: that form is absent */
