@@ -151,13 +151,13 @@ static void on_report(void *context, const char *task, int64_t done, int64_t tot
     sn_progress_bar *bar = context;
     pthread_mutex_lock(&bar->lock);
     double now = now_seconds();
-    bool first = !bar->active || strncmp(bar->task, task, TASK_BYTES - 1) != 0;
+    bool first = strncmp(bar->task, task, TASK_BYTES - 1) != 0 || (!bar->active && done < total);
     if (first) {
         snprintf(bar->task, sizeof bar->task, "%s", task);
         bar->began = now;
         bar->first = done;
     }
-    bool last = done >= total && (first || bar->done < total);
+    bool last = done >= total && (first || bar->done < bar->total);
     bar->active = done < total;
     bar->done = done;
     bar->total = total;

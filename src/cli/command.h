@@ -1,0 +1,28 @@
+/**
+ * The commands: one cmd_*.c each, listed in main.c.
+ */
+#ifndef SN_CLI_COMMAND_H
+#define SN_CLI_COMMAND_H
+
+#include <stdbool.h>
+
+#include "base/progress.h"
+#include "base/status.h"
+
+/* What a command shares with main. */
+typedef struct cli_context {
+    const sn_progress *progress; /* the bar on stderr */
+    bool partly;                 /* set by a command that did only part of what was asked: exit code 4 */
+} cli_context;
+
+typedef sn_status cli_run(cli_context *context, int argc, char **argv, sn_error *error);
+
+typedef struct cli_command {
+    const char *name;
+    const char *summary; /* one line of `segnas3d --help` */
+    cli_run *run;
+} cli_command;
+
+cli_run cmd_check, cmd_evaluate, cmd_inspect, cmd_synth;
+
+#endif

@@ -1,0 +1,100 @@
+/* segnas3d: finds the command, shows its progress and errors, turns its status into the exit code. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/options.h"
+
+enum { EXIT_PARTLY = 4 };
+
+/* In the order in which a user needs them. */
+static const cli_command commands[] = {
+    {"check", "find every fault in a data set, and say how to mend it", cmd_check},
+    {"evaluate", "compare predictions with the truth", cmd_evaluate},
+    {"inspect", "describe a network before it is trained", cmd_inspect},
+    {"synth", "make a cohort by deforming one labelled volume", cmd_synth},
+};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void help_print(FILE *stream)
+{
+    fprintf(stream, "Usage: segnas3d COMMAND [ARGUMENTS] [OPTIONS]\n\n"
+                    "Finds, trains and runs the network for your own 3D segmentation task.\n\nCommands:\n");
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(stream, "  %-10s%s\n", commands[i].name, commands[i].summary);
+    fprintf(stream,
+            "\nOptions:\n"
+            "  -h, --help     show this help; after a command, that command's\n"
+            "      --version  show the version\n\n"
+            "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 bad input, 4 partly done, 130 interrupted.\n");
+}
+
+static const cli_command *command_find(const char *name, sn_error *error)
+{
+    const char *names[COMMANDS];
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+        names[i] = commands[i].name;
+    }
+    const char *nearest = cli_nearest(name, names, COMMANDS);
+    if (nearest != NULL)
+        sn_error_set(error, SN_ERR_ARG, "unknown command \"%s\"; did you mean %s?", name, nearest);
+    else
+        sn_error_set(error, SN_ERR_ARG, "unknown command \"%s\"; `segnas3d --help` lists them", name);
+    return NULL;
+}
+
+static void on_log(void *context, sn_log_level level, const char *text)
+{
+    char line[1100];
+    snprintf(line, sizeof line, "%s%s", level == SN_LOG_WARNING ? "warning: " : "", text);
+    sn_progress_bar_print(context, line);
+}
+
+/* Run a command with a progress bar and the log on stderr. */
+static sn_status command_run(bool *partly, const cli_command *command, int argc, char **argv, sn_error *error)
+{
+    sn_progress_bar *bar = NULL;
+    sn_status status = sn_progress_bar_create(&bar, stderr, error);
+    if (status != SN_OK)
+        return status;
+    cli_context context = {.progress = sn_progress_bar_progress(bar)};
+    sn_log_set_sink(on_log, bar, SN_LOG_INFO);
+    status = command->run(&context, argc, argv, error);
+    sn_log_set_sink(NULL, NULL, SN_LOG_INFO);
+    sn_progress_bar_free(bar);
+    *partly = context.partly;
+    if (fflush(stdout) != 0 && status == SN_OK)
+        status = sn_error_set(error, SN_ERR_IO, "standard output: cannot write the results");
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    sn_error error = SN_ERROR_INIT;
+    bool partly = false;
+    if (argc < 2) {
+        help_print(stderr);
+        return sn_status_exit_code(SN_ERR_ARG);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        help_print(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("segnas3d %s\n", SEGNAS3D_VERSION);
+        return 0;
+    }
+    sn_interrupt_install();
+    const cli_command *command = command_find(argv[1], &error);
+    sn_status status =
+        command != NULL ? command_run(&partly, command, argc - 1, argv + 1, &error) : SN_ERR_ARG;
+    if (status == SN_ERR_INTERRUPTED)
+        fprintf(stderr, "segnas3d: %s; the same command goes on\n", error.text);
+    else if (status != SN_OK)
+        fprintf(stderr, "segnas3d: %s\n", error.text);
+    return status == SN_OK && partly ? EXIT_PARTLY : sn_status_exit_code(status);
+}
