@@ -1,0 +1,124 @@
+/**
+ * The search: ask the optimiser, find or train the network, tell the study; until enough answers are in.
+ *
+ * What a point stands for and how a network is trained are the objective's business. The order of the answers
+ * is the trajectory; it depends on the optimiser's settings and the objective only, never on when a process
+ * was stopped and started again.
+ */
+#ifndef SN_SEARCH_SEARCH_H
+#define SN_SEARCH_SEARCH_H
+
+#include <stdint.h>
+
+#include "search/optimiser.h"
+#include "study/study.h"
+
+/* Method, section 7. */
+#define SN_SEARCH_WORST_F 10.0    /* f of a point without a Dice */
+#define SN_SEARCH_LEAST_DICE 1e-4 /* -ln of it is the largest f of a trained network */
+
+/** f = -ln(max(dice, 1e-4)); 10 where dice is not a number. */
+double sn_search_value(double dice);
+
+/** What a point of the search space stands for. Strings: sn_string_*; sn_proposal_clear frees them. */
+typedef struct sn_proposal {
+    char *arch;            /* the decoded point as text */
+    char *network;         /* key of the result; NULL where the point is illegal */
+    sn_outcome outcome;    /* SN_OUTCOME_TRAINED: a network that fits; _ILLEGAL; _MEMORY: over the budget */
+    char *reason;          /* why it is illegal or too large; else NULL */
+    int64_t parameters;    /* trainable; 0 where unknown */
+    int64_t planned_bytes; /* peak of the training's memory plan; 0 where unknown */
+} sn_proposal;
+
+void sn_proposal_clear(sn_proposal *proposal);
+
+/** What a training gave. Strings: sn_string_*; sn_trial_result_clear frees them. */
+typedef struct sn_trial_result {
+    sn_outcome outcome; /* trained, memory or failed */
+    char *reason;       /* why it is not trained; else NULL */
+    double dice;        /* mean validation Dice of the best epoch; used where it is trained */
+    char *labels;       /* JSON object, label name -> validation Dice; may be NULL */
+    double seconds;     /* the last attempt took */
+} sn_trial_result;
+
+void sn_trial_result_clear(sn_trial_result *result);
+
+/** What a running training reports to; it stores at once. */
+typedef struct sn_search_reporter sn_search_reporter;
+
+/** An attempt at the training begins; what an earlier one reported is dropped. Once or more. */
+sn_status sn_search_report_attempt(sn_search_reporter *reporter, sn_error *error);
+
+/** An epoch (1, 2, ...) ended: mean training loss, mean validation Dice (NaN: not measured). */
+sn_status sn_search_report_epoch(sn_search_reporter *reporter, int epoch, double loss, double dice,
+                                 double seconds, sn_error *error);
+
+/** What is searched. Both functions are pure: the same arguments give the same answer, whenever asked. */
+typedef struct sn_search_objective {
+    /**
+     * Say what a point stands for; no training, microseconds to milliseconds.
+     *
+     * @param[out] proposal zeroed before; cleared by the search, also after an error
+     * @param[in]  x        (dimension)
+     */
+    sn_status (*propose)(sn_proposal *proposal, const double *x, int dimension, void *context,
+                         sn_error *error);
+    /**
+     * Train the network of `x`. A training that fails is a result; an error ends the search, which can go on
+     * later.
+     *
+     * @param[out] result   zeroed before; cleared by the search, also after an error
+     * @param[in]  proposal of x, its outcome SN_OUTCOME_TRAINED
+     */
+    sn_status (*train)(sn_trial_result *result, const sn_proposal *proposal, const double *x, int dimension,
+                       sn_search_reporter *reporter, void *context, sn_error *error);
+    void *context;
+} sn_search_objective;
+
+/** How far the search is. */
+typedef struct sn_search_state {
+    int iterations;                  /* wanted */
+    int committed;                   /* answered */
+    int trained;                     /* networks that gave a Dice */
+    int best_iteration;              /* 0: none yet */
+    double best_dice;                /* NaN: none yet */
+    char best_network[SN_HASH_TEXT]; /* key; empty: none yet */
+    double seconds_left; /* estimate for the open iterations; NaN before the first training ended */
+} sn_search_state;
+
+/** Who watches; each may be NULL. What the arguments point to is valid during the call. */
+typedef struct sn_search_observer {
+    void (*trial_started)(const sn_search_state *state, const sn_proposal *proposal, void *context);
+    void (*epoch_done)(const sn_search_state *state, const sn_study_epoch *epoch, void *context);
+    void (*iteration_committed)(const sn_search_state *state, const sn_study_iteration *iteration,
+                                void *context);
+    void *context;
+} sn_search_observer;
+
+typedef struct sn_search_options {
+    int iterations;                     /* answers wanted, those already in the study counted */
+    const sn_search_observer *observer; /* may be NULL */
+} sn_search_options;
+
+#define SN_SEARCH_OPTIONS_INIT                                                                               \
+    {                                                                                                        \
+        .iterations = 300, .observer = NULL                                                                  \
+    }
+
+/**
+ * Search until the study holds `iterations` answers; begins where the study ends. Stops at
+ * sn_interrupt_request.
+ *
+ * @param[out] state     where it ended, also on error
+ * @param[in]  study     open for writing; it gets the optimiser's settings ("optimiser.seed", ...)
+ * @param[in]  objective its settings are the caller's to store
+ * @return SN_OK; SN_ERR_ARG the study was begun with another optimiser; SN_ERR_INPUT the study's questions
+ * are not those of this optimiser; SN_ERR_INTERRUPTED; SN_ERR_IO; whatever the objective returns. All that
+ *         was committed stays and the same call goes on.
+ * Source: method.md section 7.
+ */
+sn_status sn_search_run(sn_search_state *state, sn_study *study, const sn_optimiser_settings *optimiser,
+                        const sn_search_objective *objective, const sn_search_options *options,
+                        sn_error *error);
+
+#endif
