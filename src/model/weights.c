@@ -1,0 +1,80 @@
+#include "model/weights.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+static bool is_moment(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 2 && (strcmp(name + length - 2, ".m") == 0 || strcmp(name + length - 2, ".v") == 0);
+}
+
+static bool belongs(const sn_tensor_info *info, sn_weights_kind kind)
+{
+    if (info->role == SN_ROLE_PARAMETER)
+        return true;
+    return info->role == SN_ROLE_STATE && (kind == SN_WEIGHTS_ALL || !is_moment(info->name));
+}
+
+/* Room for all tensors of the kind, in the graph's order. */
+static sn_status make_room(sn_arrays *weights, const sn_graph *graph, sn_weights_kind kind, sn_error *error)
+{
+    sn_status status;
+    size_t bytes = 0;
+    int count = 0;
+    for (sn_tensor t = 0; t < sn_graph_tensor_count(graph); t++) {
+        const sn_tensor_info *info = sn_graph_tensor(graph, t);
+        if (belongs(info, kind)) {
+            bytes += sn_tensor_bytes(&info->desc);
+            count++;
+        }
+    }
+    SN_TRY(sn_alloc(&weights->items, (size_t)count, sizeof *weights->items, error));
+    SN_TRY(sn_alloc(&weights->bytes, bytes, 1, error));
+    char *data = weights->bytes;
+    for (sn_tensor t = 0; t < sn_graph_tensor_count(graph); t++) {
+        const sn_tensor_info *info = sn_graph_tensor(graph, t);
+        if (!belongs(info, kind))
+            continue;
+        sn_array *array = &weights->items[weights->count++];
+        snprintf(array->name, sizeof array->name, "%s", info->name);
+        array->desc = info->desc;
+        array->data = data;
+        data += sn_tensor_bytes(&info->desc);
+    }
+done:
+    if (status != SN_OK)
+        sn_arrays_clear(weights);
+    return status;
+}
+
+sn_status sn_weights_download(sn_arrays *weights, const sn_graph *graph, sn_executor *executor,
+                              sn_weights_kind kind, sn_error *error)
+{
+    sn_status status = weights->count == 0 ? make_room(weights, graph, kind, error) : SN_OK;
+    for (int i = 0; i < weights->count; i++)
+        sn_executor_download(executor, sn_graph_find(graph, weights->items[i].name), weights->items[i].data);
+    return status;
+}
+
+sn_status sn_weights_upload(const sn_arrays *weights, const sn_graph *graph, sn_executor *executor,
+                            sn_weights_kind kind, const char *source, sn_error *error)
+{
+    for (sn_tensor t = 0; t < sn_graph_tensor_count(graph); t++) {
+        const sn_tensor_info *info = sn_graph_tensor(graph, t);
+        if (!belongs(info, kind))
+            continue;
+        const sn_array *array = sn_arrays_find(weights, info->name);
+        if (array == NULL)
+            return sn_error_set(error, SN_ERR_INPUT, "%s: the weights '%s' are missing; copy the file again",
+                                source, info->name);
+        if (memcmp(&array->desc, &info->desc, sizeof info->desc) != 0)
+            return sn_error_set(error, SN_ERR_INPUT,
+                                "%s: the weights '%s' do not fit the network; copy the file again", source,
+                                info->name);
+        sn_executor_upload(executor, t, array->data);
+    }
+    return SN_OK;
+}
