@@ -1,0 +1,116 @@
+#include "backend/op.h"
+
+#include <assert.h>
+
+#include "base/random.h"
+
+enum { ANY_INPUT = 0xFF };
+
+/* Bits of inputs and outputs. */
+#define BIT(index) (1u << (index))
+
+static const sn_op_info op_infos[SN_OP_KINDS] = {
+    /* name, fewest and most inputs, outputs, updated outputs, inputs whose memory output 0 may take */
+    [SN_OP_CONV3D] = {"conv3d", 2, 2, 1, 0, 0},
+    [SN_OP_CONV3D_BACKWARD_DATA] = {"conv3d_backward_data", 2, 2, 1, 0, 0},
+    [SN_OP_CONV3D_BACKWARD_WEIGHTS] = {"conv3d_backward_weights", 2, 2, 1, BIT(0), 0},
+    [SN_OP_BIAS] = {"bias", 2, 2, 1, 0, BIT(0)},
+    [SN_OP_BIAS_BACKWARD] = {"bias_backward", 1, 1, 1, BIT(0), 0},
+    [SN_OP_BATCHNORM] = {"batchnorm", 3, 3, 3, 0, BIT(0)},
+    [SN_OP_BATCHNORM_APPLY] = {"batchnorm_apply", 5, 5, 1, 0, BIT(0)},
+    [SN_OP_BATCHNORM_BACKWARD] = {"batchnorm_backward", 6, 6, 3, BIT(1) | BIT(2), BIT(0) | BIT(5)},
+    [SN_OP_BATCHNORM_RUNNING] = {"batchnorm_running", 3, 3, 2, BIT(0) | BIT(1), 0},
+    [SN_OP_PRELU] = {"prelu", 2, 2, 1, 0, BIT(0)},
+    [SN_OP_PRELU_BACKWARD] = {"prelu_backward", 3, 3, 2, BIT(1), BIT(0) | BIT(2)},
+    [SN_OP_SUM] = {"sum", 1, SN_OP_MAX_INPUTS, 1, 0, ANY_INPUT},
+    [SN_OP_MAXPOOL] = {"maxpool", 1, 1, 2, 0, 0},
+    [SN_OP_MAXPOOL_BACKWARD] = {"maxpool_backward", 2, 2, 1, 0, 0},
+    [SN_OP_UPSAMPLE] = {"upsample", 1, 1, 1, 0, 0},
+    [SN_OP_UPSAMPLE_BACKWARD] = {"upsample_backward", 1, 1, 1, 0, 0},
+    [SN_OP_CONCAT] = {"concat", 1, SN_OP_MAX_INPUTS, 1, 0, 0},
+    [SN_OP_WINDOW] = {"window", 1, 1, 1, 0, 0},
+    [SN_OP_CHANNEL_DROPOUT] = {"channel_dropout", 2, 2, 1, 0, BIT(0)},
+    [SN_OP_AFFINE_WARP] = {"affine_warp", 2, 2, 1, 0, 0},
+    [SN_OP_SOFTMAX] = {"softmax", 1, 1, 1, 0, BIT(0)},
+    [SN_OP_LOSS] = {"loss", 3, 3, 2, 0, 0},
+    [SN_OP_OVERLAP] = {"overlap", 2, 2, 1, 0, 0},
+    [SN_OP_ARGMAX] = {"argmax", 1, 1, 1, 0, 0},
+    [SN_OP_NADAM] = {"nadam", 1, 1, 4, BIT(0) | BIT(1) | BIT(2) | BIT(3), 0},
+};
+
+size_t sn_dtype_size(sn_dtype dtype)
+{
+    switch (dtype) {
+    case SN_F64:
+        return 8;
+    case SN_F32:
+        return 4;
+    case SN_BF16:
+        return 2;
+    case SN_U8:
+        return 1;
+    }
+    assert(!"unknown type");
+    return 0;
+}
+
+int64_t sn_tensor_count(const sn_tensor_desc *desc)
+{
+    return desc->shape[0] * desc->shape[1] * sn_tensor_voxels(desc);
+}
+
+size_t sn_tensor_bytes(const sn_tensor_desc *desc)
+{
+    return (size_t)sn_tensor_count(desc) * sn_dtype_size(desc->dtype);
+}
+
+int64_t sn_tensor_voxels(const sn_tensor_desc *desc)
+{
+    return desc->shape[2] * desc->shape[3] * desc->shape[4];
+}
+
+const sn_op_info *sn_op_describe(sn_op_kind kind)
+{
+    assert(kind >= 0 && kind < SN_OP_KINDS);
+    return &op_infos[kind];
+}
+
+int64_t sn_op_multiply_adds(const sn_op *op)
+{
+    const sn_tensor_desc *weights, *y; /* of the forward convolution */
+    switch (op->kind) {
+    case SN_OP_CONV3D:
+        weights = &op->inputs[1].desc;
+        y = &op->outputs[0].desc;
+        break;
+    case SN_OP_CONV3D_BACKWARD_DATA:
+        weights = &op->inputs[1].desc;
+        y = &op->inputs[0].desc;
+        break;
+    case SN_OP_CONV3D_BACKWARD_WEIGHTS:
+        weights = &op->outputs[0].desc;
+        y = &op->inputs[1].desc;
+        break;
+    default:
+        return 0;
+    }
+    return sn_tensor_count(weights) * y->shape[0] * sn_tensor_voxels(y);
+}
+
+static uint64_t read_little_endian(const uint8_t bytes[8])
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value |= (uint64_t)bytes[i] << (8 * i);
+    return value;
+}
+
+double sn_op_dropout_scale(const uint8_t key[16], uint32_t stream, int64_t channel, double rate)
+{
+    assert(stream < BIT(24));
+    /* The low byte says what the numbers are for, the rest which dropout; each channel has its own block. */
+    sn_random random = sn_random_begin(read_little_endian(key), SN_RANDOM_DROPOUT | stream << 8,
+                                       read_little_endian(key + 8));
+    random.counter[0] = (uint32_t)channel;
+    return sn_random_uniform(&random) < rate ? 0 : 1 / (1 - rate);
+}
