@@ -26,8 +26,8 @@ void sn_executor_upload(sn_executor *executor, sn_tensor tensor, const void *dat
 /** Read a persistent tensor, after the programs run so far. */
 void sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data);
 
-/** Initial values of all parameters and states, drawn by (seed, number of the parameter in order of
- * creation). */
+/** Initial values of all parameters, drawn by (seed, number of the parameter in order of creation), and of
+ * all states; gradients become zero. */
 sn_status sn_executor_initialise(sn_executor *executor, uint64_t seed, sn_error *error);
 
 /** Run one program; its index is sn_graph_begin_program's. */

@@ -32,8 +32,9 @@ typedef enum sn_role {
 typedef enum sn_initial {
     SN_INITIAL_ZERO,
     SN_INITIAL_ONE,
-    SN_INITIAL_QUARTER,   /* 0.25: PReLU */
-    SN_INITIAL_HE_NORMAL, /* normal, variance 2/(I*K^3) for weights (O,I,K,K,K) */
+    SN_INITIAL_QUARTER,       /* 0.25: PReLU */
+    SN_INITIAL_HE_NORMAL,     /* normal, variance 2/(I*K^3) for weights (O,I,K,K,K): I*K^3 terms a sum */
+    SN_INITIAL_HE_TRANSPOSED, /* normal, variance 2/O: a transposed convolution with kernel = stride sums O */
 } sn_initial;
 
 typedef enum sn_mode {
@@ -46,25 +47,33 @@ sn_status sn_graph_create(sn_graph **graph, sn_dtype real, sn_error *error);
 void sn_graph_free(sn_graph *graph);
 sn_dtype sn_graph_real(const sn_graph *graph);
 
-/** Begin a program: operations added from now on belong to it, batch norm and dropout follow `mode`. Returns
- * its index. */
+/**
+ * Begin a program: operations added from now on belong to it, batch norm and dropout follow `mode`.
+ *
+ * @param[out] program its index, for sn_executor_run
+ */
 sn_status sn_graph_begin_program(sn_graph *graph, int *program, const char *name, sn_mode mode,
                                  sn_error *error);
 
 /* Builders. Each adds one operation to the current program, infers the output's shape and returns the output;
  * on error SN_NO_TENSOR, and the graph keeps the first error: a builder given SN_NO_TENSOR returns
- * SN_NO_TENSOR, so a network is built without checks and sn_graph_status is asked once at its end. */
+ * SN_NO_TENSOR, so a network is built without checks and sn_graph_status is asked once at its end.
+ * Parameters and other persistent tensors are found by name: the same network built in two programs shares
+ * its weights. */
+
+/** SN_OK, or the first error of the builders: "conv3d encoder.0.conv1: stride 2 needs kernel 2, not 3". */
 sn_status sn_graph_status(const sn_graph *graph, sn_error *error);
 
-/** A persistent tensor of a given role (not PARAMETER), or the existing one of that name. */
+/** A persistent tensor of a given role (neither TRANSIENT nor PARAMETER), or the existing one of that name;
+ * starts as zeros. */
 sn_tensor sn_graph_persistent(sn_graph *graph, const char *name, sn_role role, sn_tensor_desc desc);
 
 /** A parameter, or the existing one of that name; its gradient is made by sn_graph_differentiate. */
 sn_tensor sn_graph_parameter(sn_graph *graph, const char *name, const int64_t shape[SN_DIMS],
                              sn_initial initial);
 
-/** Convolution with weights `name`.weight (channels, I, K, K, K); 'same' for stride 1, no padding for kernel
- * = stride. */
+/** Convolution with weights `name`.weight (channels, I, K, K, K). Stride 1: odd kernel, 'same' padding.
+ * Stride > 1: kernel = stride, no padding, extents that are multiples of it. */
 sn_tensor sn_graph_conv3d(sn_graph *graph, const char *name, sn_tensor x, int channels, int kernel,
                           int dilation, int stride);
 /** Transposed convolution, kernel = stride = 2, weights `name`.weight (I, channels, 2, 2, 2): doubles each
@@ -74,11 +83,13 @@ sn_tensor sn_graph_conv3d_transposed(sn_graph *graph, const char *name, sn_tenso
 sn_tensor sn_graph_bias(sn_graph *graph, const char *name, sn_tensor x);
 /** Batch normalisation: `name`.gamma, .beta, .running_mean, .running_variance; epsilon 1e-5, momentum 0.1. */
 sn_tensor sn_graph_batchnorm(sn_graph *graph, const char *name, sn_tensor x, bool relu);
+/** Slope `name`.slope (C) below zero, 0.25 at the start. */
 sn_tensor sn_graph_prelu(sn_graph *graph, const char *name, sn_tensor x);
 /** Sum of `count` >= 1 tensors (1: the tensor itself, no operation; more than 8: chained). */
 sn_tensor sn_graph_sum(sn_graph *graph, const sn_tensor *x, int count);
 sn_tensor sn_graph_maxpool(sn_graph *graph, sn_tensor x);
 sn_tensor sn_graph_upsample(sn_graph *graph, sn_tensor x, int factor);
+/** Channels of `count` >= 1 tensors, one after the other (1: the tensor itself; more than 8: chained). */
 sn_tensor sn_graph_concat(sn_graph *graph, const sn_tensor *x, int count);
 /** See SN_OP_WINDOW; out_shape is (C, D, H, W). */
 sn_tensor sn_graph_window(sn_graph *graph, sn_tensor x, const int64_t offset[4], const int64_t out_shape[4]);
@@ -87,19 +98,26 @@ sn_tensor sn_graph_window(sn_graph *graph, sn_tensor x, const int64_t offset[4],
 sn_tensor sn_graph_channel_dropout(sn_graph *graph, sn_tensor x, double rate, uint32_t stream);
 sn_tensor sn_graph_affine_warp(sn_graph *graph, sn_tensor x, sn_tensor matrix, bool nearest);
 sn_tensor sn_graph_softmax(sn_graph *graph, sn_tensor scores);
+/** The class of the largest score: u8 (N,1,D,H,W). */
+sn_tensor sn_graph_argmax(sn_graph *graph, sn_tensor scores);
 /** Overlap counts into a RESULT tensor `name` f64 (N,C,1,1,3). */
 sn_tensor sn_graph_overlap(sn_graph *graph, const char *name, sn_tensor scores, sn_tensor labels);
 /** Copy of a tensor into a RESULT tensor `name` (a WINDOW of the same shape). */
 sn_tensor sn_graph_result(sn_graph *graph, const char *name, sn_tensor x);
 
-/** Loss into a RESULT tensor `name` f64; remembers its scores' gradient for sn_graph_differentiate. */
+/** Loss into a RESULT tensor `name` f64; one a program, where sn_graph_differentiate starts. */
 sn_tensor sn_graph_loss(sn_graph *graph, const char *name, sn_tensor scores, sn_tensor labels,
                         sn_tensor weights, sn_op_params params);
 
 /**
  * Append the backward operations of the current program for its loss: gradients of every parameter that the
- * loss depends on go to persistent GRADIENT tensors `parameter`.grad (added to); no gradient is computed for
- * INPUTs.
+ * loss depends on go to persistent GRADIENT tensors `parameter`.grad (added to); none are computed for inputs
+ * and states.
+ *
+ * What the backward operations need of the forward ones is kept only where it is dear (convolutions, pooling,
+ * warps); everything else is computed a second time from those just before it is needed.
+ *
+ * @return SN_OK; the graph's first error; SN_ERR_ARG no loss, or an operation without a gradient on the way
  */
 sn_status sn_graph_differentiate(sn_graph *graph, sn_error *error);
 
@@ -107,9 +125,10 @@ sn_status sn_graph_differentiate(sn_graph *graph, sn_error *error);
  * (1,1,1,1,4); moments `parameter`.m and .v. */
 sn_status sn_graph_nadam(sn_graph *graph, double beta1, double beta2, double epsilon, sn_error *error);
 
-/* Looking at a graph. */
+/* Looking at a graph. Pointers are valid until the graph grows. */
+
 typedef struct sn_tensor_info {
-    char name[SN_NAME]; /* empty for unnamed transients */
+    char name[SN_NAME]; /* of a transient: its builder's, or empty; not unique */
     sn_role role;
     sn_initial initial;
     sn_tensor_desc desc;
@@ -123,6 +142,7 @@ typedef struct sn_node {
     sn_tensor inputs[SN_OP_MAX_INPUTS];
     sn_tensor outputs[SN_OP_MAX_OUTPUTS]; /* SN_NO_TENSOR is not allowed */
     bool backward;                        /* added by sn_graph_differentiate */
+    bool recomputed;                      /* ... to compute a forward value a second time */
 } sn_node;
 
 int sn_graph_tensor_count(const sn_graph *graph);

@@ -12,7 +12,8 @@ typedef struct sn_plan {
     size_t persistent_bytes; /* parameters, gradients, moments, inputs, results */
     size_t arena_bytes;      /* the largest over the programs */
     size_t workspace_bytes;  /* the largest over the operations */
-    size_t unplanned_bytes;  /* what the arena would be if no memory were reused: the sum of all transients */
+    size_t unplanned_bytes;  /* the arena if nothing were reused or recomputed: the sum of a program's values
+                                and gradients, the largest over the programs */
 } sn_plan;
 
 /**
