@@ -37,7 +37,7 @@ const char *sn_outcome_name(sn_outcome outcome);
  *
  * @param[out] study  close with sn_study_close; NULL on error
  * @param[in]  folder made with its parents if missing
- * @return SN_OK; SN_ERR_ARG another process is running this study (names its id);
+ * @return SN_OK; SN_ERR_FAILED another process is running this study (names its id);
  *         SN_ERR_INPUT not a study, or a newer program's; SN_ERR_IO
  */
 sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error);

@@ -1,0 +1,284 @@
+#include "study/study.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "study/store.h"
+
+const char *sn_outcome_name(sn_outcome outcome)
+{
+    switch (outcome) {
+    case SN_OUTCOME_TRAINED:
+        return "trained";
+    case SN_OUTCOME_REPEATED:
+        return "repeated";
+    case SN_OUTCOME_ILLEGAL:
+        return "illegal";
+    case SN_OUTCOME_MEMORY:
+        return "memory";
+    case SN_OUTCOME_FAILED:
+        break;
+    }
+    return "failed";
+}
+
+/* ------------------------------------------------------------------------------------------ the folder -- */
+
+/* The lock is flock's: it goes with the process, however that ends. The file's text is for the message only.
+ */
+static sn_status lock_take(sn_study *study, sn_error *error)
+{
+    sn_status status;
+    char *path = NULL;
+    char holder[32] = "";
+    SN_TRY(sn_path_join(&path, study->folder, "lock", error));
+    study->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (study->lock < 0) {
+        status = sn_error_set(error, SN_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+        goto done;
+    }
+    if (flock(study->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (pread(study->lock, holder, sizeof holder - 1, 0) < 1)
+            strcpy(holder, "unknown");
+        status = sn_error_set(error, SN_ERR_FAILED,
+                              "%s: process %s is running this study; wait for it or stop it first",
+                              study->folder, holder);
+        goto done;
+    }
+    int length = snprintf(holder, sizeof holder, "%ld", (long)getpid());
+    if (ftruncate(study->lock, 0) != 0 || pwrite(study->lock, holder, (size_t)length, 0) != length)
+        status = sn_error_set(error, SN_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+done:
+    sn_free(path);
+    return status;
+}
+
+/* Remove the temporary files (base/file.h) of models that a killed process was writing. */
+static void leftovers_remove(const char *folder)
+{
+    DIR *listing = opendir(folder);
+    if (listing == NULL)
+        return;
+    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing))
+        if (fnmatch("*.safetensors.*.tmp", entry->d_name, 0) == 0)
+            unlinkat(dirfd(listing), entry->d_name, 0);
+    closedir(listing);
+}
+
+static sn_status folders_create(const sn_study *study, sn_error *error)
+{
+    static const char *const names[] = {"models", "log"};
+    sn_status status;
+    char *path = NULL;
+    SN_TRY(sn_folder_create(study->folder, error));
+    for (int i = 0; i < 2; i++) {
+        SN_TRY(sn_path_join(&path, study->folder, names[i], error));
+        SN_TRY(sn_folder_create(path, error));
+        sn_free(path);
+        path = NULL;
+    }
+done:
+    sn_free(path);
+    return status;
+}
+
+static sn_status leftovers_remove_all(const sn_study *study, sn_error *error)
+{
+    sn_status status;
+    char *models = NULL;
+    SN_TRY(sn_path_join(&models, study->folder, "models", error));
+    leftovers_remove(models);
+    leftovers_remove(study->folder);
+done:
+    sn_free(models);
+    return status;
+}
+
+static sn_status study_create(sn_study **study, const char *folder, sn_error *error)
+{
+    sn_status status;
+    SN_TRY(sn_alloc(study, 1, sizeof **study, error));
+    (*study)->lock = -1;
+    SN_TRY(sn_string_copy(&(*study)->folder, folder, error));
+    SN_TRY(sn_path_join(&(*study)->path, folder, "study.db", error));
+done:
+    return status;
+}
+
+sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error)
+{
+    sn_status status;
+    sn_study *self = NULL;
+    *study = NULL;
+    SN_TRY(study_create(&self, folder, error));
+    SN_TRY(folders_create(self, error));
+    SN_TRY(lock_take(self, error));
+    SN_TRY(leftovers_remove_all(self, error));
+    SN_TRY(sn_store_open(self, true, error));
+    *study = self;
+    self = NULL;
+done:
+    sn_study_close(self);
+    return status;
+}
+
+sn_status sn_study_open_read(sn_study **study, const char *folder, sn_error *error)
+{
+    sn_status status;
+    sn_study *self = NULL;
+    *study = NULL;
+    SN_TRY(study_create(&self, folder, error));
+    if (!sn_path_exists(self->path)) {
+        status = sn_error_set(error, SN_ERR_INPUT, "%s: not a study: there is no study.db in it", folder);
+        goto done;
+    }
+    SN_TRY(sn_store_open(self, false, error));
+    *study = self;
+    self = NULL;
+done:
+    sn_study_close(self);
+    return status;
+}
+
+void sn_study_close(sn_study *study)
+{
+    if (study == NULL)
+        return;
+    sqlite3_close(study->db);
+    if (study->lock >= 0)
+        close(study->lock);
+    sn_free(study->path);
+    sn_free(study->folder);
+    sn_free(study);
+}
+
+const char *sn_study_folder(const sn_study *study)
+{
+    return study->folder;
+}
+
+/* ---------------------------------------------------------------------------------------------- settings --
+ */
+
+/* JSON as one line; the caller's, free. */
+static sn_status value_dump(char **text, const json_t *value, sn_error *error)
+{
+    *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    return *text != NULL ? SN_OK : sn_error_set(error, SN_ERR_MEMORY, "out of memory: a setting's text");
+}
+
+sn_status sn_study_setting_put(sn_study *study, const char *name, const json_t *value, sn_error *error)
+{
+    sn_status status;
+    sqlite3_stmt *statement = NULL;
+    char *text = NULL;
+    SN_TRY(value_dump(&text, value, error));
+    SN_TRY(sn_store_prepare(&statement, study, "INSERT OR REPLACE INTO settings VALUES (?, ?)", error));
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, text, -1, SQLITE_STATIC);
+    SN_TRY(sn_store_run(study, statement, error));
+done:
+    sqlite3_finalize(statement);
+    free(text);
+    return status;
+}
+
+sn_status sn_study_setting_get(json_t **value, sn_study *study, const char *name, sn_error *error)
+{
+    sn_status status;
+    sqlite3_stmt *statement = NULL;
+    bool row;
+    *value = NULL;
+    SN_TRY(sn_store_prepare(&statement, study, "SELECT value FROM settings WHERE name = ?", error));
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    SN_TRY(sn_store_step(&row, study, statement, error));
+    if (!row)
+        goto done;
+    *value = json_loads(sn_store_text(statement, 0), JSON_DECODE_ANY, NULL);
+    if (*value == NULL)
+        status = sn_error_set(error, SN_ERR_INPUT, "%s: damaged: the setting \"%s\" is not JSON", study->path,
+                              name);
+done:
+    sqlite3_finalize(statement);
+    return status;
+}
+
+static sn_status setting_refuse(const sn_study *study, const char *name, const json_t *stored,
+                                const json_t *given, sn_error *error)
+{
+    sn_status status;
+    char *before = NULL, *now = NULL;
+    SN_TRY(value_dump(&before, stored, error));
+    SN_TRY(value_dump(&now, given, error));
+    status = sn_error_set(error, SN_ERR_ARG,
+                          "%s: this study was begun with %s %.200s, now %s is %.200s; give the first value "
+                          "again or another study folder",
+                          study->folder, name, before, name, now);
+done:
+    free(before);
+    free(now);
+    return status;
+}
+
+/* Hold one setting against the stored one; without one, store it if nothing was done under other settings. */
+static sn_status setting_agree(sn_study *study, const char *name, const json_t *given, bool empty,
+                               sn_error *error)
+{
+    sn_status status;
+    json_t *stored = NULL;
+    SN_TRY(sn_study_setting_get(&stored, study, name, error));
+    if (stored == NULL && empty)
+        SN_TRY(sn_study_setting_put(study, name, given, error));
+    else if (stored == NULL)
+        status =
+            sn_error_set(error, SN_ERR_ARG,
+                         "%s: this study was begun without the setting \"%s\", by another version of the "
+                         "program; use that one or another study folder",
+                         study->folder, name);
+    else if (!json_equal(stored, given))
+        status = setting_refuse(study, name, stored, given, error);
+done:
+    json_decref(stored);
+    return status;
+}
+
+static sn_status study_is_empty(bool *empty, sn_study *study, sn_error *error)
+{
+    sn_status status;
+    sqlite3_stmt *statement = NULL;
+    bool row;
+    SN_TRY(sn_store_prepare(&statement, study, "SELECT 1 FROM trials UNION ALL SELECT 1 FROM iterations",
+                            error));
+    SN_TRY(sn_store_step(&row, study, statement, error));
+    *empty = !row;
+done:
+    sqlite3_finalize(statement);
+    return status;
+}
+
+sn_status sn_study_settings_agree(sn_study *study, const json_t *settings, sn_error *error)
+{
+    sn_status status;
+    bool empty = false;
+    const char *name;
+    json_t *value;
+    SN_TRY(sn_store_exec(study, "BEGIN IMMEDIATE", error));
+    status = study_is_empty(&empty, study, error);
+    json_object_foreach((json_t *)settings, name, value)
+    {
+        if (status == SN_OK)
+            status = setting_agree(study, name, value, empty, error);
+    }
+    status = sn_store_end(study, status, error);
+done:
+    return status;
+}
