@@ -13,8 +13,7 @@
 
 #include "base/status.h"
 
-/* What a NIfTI header says about space beside the affine: results are written with it.
- */
+/* What a NIfTI header says about space beside the affine: results are written with it. */
 typedef struct sn_grid_header {
     int qform_code, sform_code; /* NIFTI_XFORM_*; 0: that form is absent */
     int xyzt_units;    /* NIFTI_UNITS_* of space and time, as in the header; 0: unknown, taken as mm */
@@ -50,6 +49,14 @@ double sn_grid_voxel_volume(const sn_grid *grid);
 
 /** The position in mm (x,y,z) of a voxel index (d,h,w), which need not be whole or inside. */
 void sn_grid_position(double position_mm[3], const sn_grid *grid, const double voxel[3]);
+
+/**
+ * Map voxel indices of one grid to voxel indices of another through their positions in mm.
+ *
+ * @param[out] map  (d,h,w,1) in `from` -> (d,h,w) in `to`
+ * @param[in]  from, to
+ */
+void sn_grid_map(double map[3][4], const sn_grid *from, const sn_grid *to);
 
 /** Where a grid's axes point: the relabelling that makes it canonical. */
 typedef struct sn_orientation {
