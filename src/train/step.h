@@ -1,0 +1,52 @@
+/**
+ * The graph of a training: one image forward and backward, the optimiser's step, one image's validation.
+ */
+#ifndef SN_TRAIN_STEP_H
+#define SN_TRAIN_STEP_H
+
+#include "arch/arch.h"
+#include "nn/plan.h"
+#include "train/options.h"
+
+/** What a network's tensors depend on beside its architecture. */
+typedef struct sn_train_shape {
+    int channels;    /* of the image */
+    int classes;     /* background included */
+    int64_t size[3]; /* D,H,W of the box */
+} sn_train_shape;
+
+typedef struct sn_train_graph {
+    sn_graph *graph;
+    int train, update, evaluate; /* programs */
+    sn_tensor image;             /* input, real (1,C,D,H,W) */
+    sn_tensor labels;            /* input, u8 (1,1,D,H,W): classes */
+    sn_tensor matrix;            /* input, f64 (1,1,1,3,4): output voxel -> source voxel */
+    sn_tensor dropout_key;       /* input, u8 (1,1,1,1,16); SN_NO_TENSOR without dropout */
+    sn_tensor label_weights;     /* input, real (1,classes,1,1,1) */
+    sn_tensor nadam;             /* input, f64 (1,1,1,1,4) */
+    sn_tensor loss;              /* result of `train`, f64 */
+    sn_tensor overlap;           /* result of `evaluate`, f64 (1,classes,1,1,3) */
+} sn_train_graph;
+
+/**
+ * Build the graph.
+ *
+ * @param[out] out sn_train_graph_clear
+ * @param[in]  real SN_F32, or SN_F64 on the reference backend
+ * @return SN_OK; SN_ERR_ARG an illegal architecture; SN_ERR_MEMORY
+ */
+sn_status sn_train_graph_make(sn_train_graph *out, const sn_arch *arch, const sn_train_shape *shape,
+                              const sn_train_options *options, sn_dtype real, sn_error *error);
+void sn_train_graph_clear(sn_train_graph *graph);
+
+/**
+ * What a training needs in memory, known before anything runs.
+ *
+ * @param[out] bytes      peak: weights, gradients, moments, arena, workspace
+ * @param[out] parameters learned values
+ * @param[in]  device     as sn_backend_find
+ */
+sn_status sn_train_plan(int64_t *bytes, int64_t *parameters, const sn_arch *arch, const sn_train_shape *shape,
+                        const sn_train_options *options, const char *device, sn_error *error);
+
+#endif

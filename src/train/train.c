@@ -1,0 +1,315 @@
+#include "train/train.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend/backend.h"
+#include "base/interrupt.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "dataset/augment.h"
+#include "dataset/loader.h"
+#include "train/trainer.h"
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* ------------------------------------------------------------------------------------------- begin and end
+ * -- */
+
+static sn_status check_budget(const sn_train_input *input, const sn_train_shape *shape, sn_error *error)
+{
+    int64_t bytes, parameters;
+    if (input->memory == 0)
+        return SN_OK;
+    sn_status status =
+        sn_train_plan(&bytes, &parameters, input->arch, shape, input->options, input->device, error);
+    if (status != SN_OK || bytes <= input->memory)
+        return status;
+    return sn_error_set(
+        error, SN_ERR_MEMORY,
+        "the network needs %.0f MiB to train and the budget is %.0f MiB; raise --memory, or take a "
+        "smaller --size or network",
+        (double)bytes / 0x1p20, (double)input->memory / 0x1p20);
+}
+
+/* w_l = (sum_k f_k / f_l)^0.5, 0 where f_l = 0; f are shares, so their sum is 1. Source: method.md section 4.
+ */
+static sn_status upload_label_weights(sn_trainer *self, sn_error *error)
+{
+    sn_status status;
+    const sn_split *split = self->input->split;
+    double *frequencies = NULL;
+    float *weights = NULL;
+    SN_TRY(sn_alloc(&frequencies, (size_t)self->classes, sizeof *frequencies, error));
+    SN_TRY(sn_alloc(&weights, (size_t)self->classes, sizeof *weights, error));
+    sn_cache_frequencies(frequencies, self->input->cache, split->cases[SN_TRAINING],
+                         split->count[SN_TRAINING]);
+    for (int l = 0; l < self->classes; l++)
+        weights[l] = frequencies[l] > 0 ? (float)sqrt(1 / frequencies[l]) : 0;
+    sn_executor_upload(self->executor, self->graph.label_weights, weights);
+done:
+    sn_free(frequencies);
+    sn_free(weights);
+    return status;
+}
+
+static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn_error *error)
+{
+    sn_status status;
+    const sn_train_options *options = input->options;
+    const int64_t *size = sn_cache_size(input->cache);
+    *self = (sn_trainer){.input = input, .classes = sn_cache_classes(input->cache), .nadam = SN_NADAM_INIT};
+    self->nadam.rate = options->learning_rate;
+    sn_train_shape shape = {sn_cache_channels(input->cache), self->classes, {size[0], size[1], size[2]}};
+    size_t label_values = (size_t)options->epochs * (size_t)self->classes;
+    SN_TRY(check_budget(input, &shape, error));
+    SN_TRY(sn_backend_find(&self->backend, input->device, error));
+    SN_TRY(self->backend->open(&self->device, &(sn_device_options){.threads = input->threads}, error));
+    SN_TRY(sn_train_graph_make(&self->graph, input->arch, &shape, options, SN_F32, error));
+    SN_TRY(sn_executor_create(&self->executor, self->graph.graph, self->backend, self->device, error));
+    SN_TRY(sn_executor_initialise(self->executor, options->seed, error));
+    SN_TRY(upload_label_weights(self, error));
+    SN_TRY(sn_alloc(&self->history, (size_t)options->epochs, sizeof *self->history, error));
+    SN_TRY(sn_alloc(&self->label_dice, label_values, sizeof *self->label_dice, error));
+done:
+    return status;
+}
+
+static void trainer_end(sn_trainer *self)
+{
+    sn_arrays_clear(&self->state);
+    sn_arrays_clear(&self->best);
+    sn_free(self->history);
+    sn_free(self->label_dice);
+    sn_executor_free(self->executor);
+    sn_train_graph_clear(&self->graph);
+    if (self->device != NULL)
+        self->backend->close(self->device);
+}
+
+/* ----------------------------------------------------------------------------------------------- one epoch
+ * -- */
+
+/* The numbers of (seed, epoch, case): no image's augmentation or dropout depends on the order of the images.
+ */
+static void upload_draws(sn_trainer *self, int case_index)
+{
+    double matrix[3][4];
+    uint64_t seed = self->input->options->seed;
+    uint64_t key[2] = {seed, (uint64_t)self->epoch << 32 | (uint32_t)case_index};
+    sn_augment_draw(matrix, sn_cache_size(self->input->cache), seed, (uint32_t)self->epoch,
+                    (uint32_t)case_index);
+    sn_executor_upload(self->executor, self->graph.matrix, matrix);
+    if (self->graph.dropout_key != SN_NO_TENSOR)
+        sn_executor_upload(self->executor, self->graph.dropout_key, key);
+}
+
+static sn_status train_image(sn_trainer *self, const sn_sample *sample, double *loss, sn_error *error)
+{
+    sn_status status;
+    SN_TRY(sn_interrupt_check(error));
+    sn_executor_upload(self->executor, self->graph.image, sample->image);
+    sn_executor_upload(self->executor, self->graph.labels, sample->labels);
+    upload_draws(self, sample->case_index);
+    SN_TRY(sn_executor_run(self->executor, self->graph.train, error));
+    sn_executor_download(self->executor, self->graph.loss, loss);
+    if (!isfinite(*loss))
+        status = sn_error_set(error, SN_ERR_NUMERIC, "the loss is not a number in epoch %d", self->epoch + 1);
+done:
+    return status;
+}
+
+static sn_status update_weights(sn_trainer *self, int images, sn_error *error)
+{
+    double scalars[4];
+    sn_nadam_next(&self->nadam, images, scalars);
+    sn_executor_upload(self->executor, self->graph.nadam, scalars);
+    return sn_executor_run(self->executor, self->graph.update, error);
+}
+
+static void report_image(const sn_trainer *self, const sn_train_observer *observer, int done)
+{
+    const int *count = self->input->split->count;
+    if (observer != NULL && observer->image_done != NULL)
+        observer->image_done(self->epoch + 1, done, count[SN_TRAINING] + count[SN_VALIDATION],
+                             observer->context);
+}
+
+/* All training images in this epoch's order, a step of the optimiser after each batch. */
+static sn_status train_epoch(sn_trainer *self, double *mean_loss, const sn_train_observer *observer,
+                             sn_error *error)
+{
+    sn_status status;
+    int count = self->input->split->count[SN_TRAINING], batch = self->input->options->batch;
+    int *order = NULL;
+    sn_loader *loader = NULL;
+    sn_sample sample;
+    double sum = 0, loss = 0;
+    SN_TRY(sn_alloc(&order, (size_t)count, sizeof *order, error));
+    memcpy(order, self->input->split->cases[SN_TRAINING], (size_t)count * sizeof *order);
+    sn_random random = sn_random_begin(self->input->options->seed, SN_RANDOM_SHUFFLE, (uint64_t)self->epoch);
+    sn_random_shuffle(&random, order, count);
+    SN_TRY(sn_loader_begin(&loader, self->input->cache, order, count, error));
+    for (int i = 0; i < count; i++) {
+        sn_loader_next(loader, &sample);
+        SN_TRY(train_image(self, &sample, &loss, error));
+        sum += loss;
+        bool last = i + 1 == count;
+        if (last || (i + 1) % batch == 0)
+            SN_TRY(update_weights(self, i % batch + 1, error));
+        report_image(self, observer, i + 1);
+    }
+    *mean_loss = sum / count;
+done:
+    sn_loader_end(loader);
+    sn_free(order);
+    return status;
+}
+
+/* Dice_l = 2 |truth and prediction| / (|truth| + |prediction|) of each case, then the mean over the cases in
+ * which the label occurs in either; the mean over the foreground labels is the epoch's. */
+static void mean_dice(double *label_dice, double *dice, const double *sums, const int *cases, int classes)
+{
+    double sum = 0;
+    int labels = 0;
+    for (int l = 0; l < classes; l++) {
+        label_dice[l] = cases[l] == 0 ? NAN : sums[l] / cases[l];
+        if (l > 0 && cases[l] > 0) {
+            sum += label_dice[l];
+            labels++;
+        }
+    }
+    *dice = labels == 0 ? NAN : sum / labels;
+}
+
+static sn_status validate(sn_trainer *self, double *label_dice, double *dice,
+                          const sn_train_observer *observer, sn_error *error)
+{
+    sn_status status;
+    const sn_split *split = self->input->split;
+    double *counts = NULL, *sums = NULL;
+    int *cases = NULL;
+    sn_loader *loader = NULL;
+    sn_sample sample;
+    SN_TRY(sn_alloc(&counts, (size_t)self->classes * 3, sizeof *counts, error));
+    SN_TRY(sn_alloc(&sums, (size_t)self->classes, sizeof *sums, error));
+    SN_TRY(sn_alloc(&cases, (size_t)self->classes, sizeof *cases, error));
+    SN_TRY(sn_loader_begin(&loader, self->input->cache, split->cases[SN_VALIDATION],
+                           split->count[SN_VALIDATION], error));
+    for (int done = 1; sn_loader_next(loader, &sample); done++) {
+        SN_TRY(sn_interrupt_check(error));
+        sn_executor_upload(self->executor, self->graph.image, sample.image);
+        sn_executor_upload(self->executor, self->graph.labels, sample.labels);
+        SN_TRY(sn_executor_run(self->executor, self->graph.evaluate, error));
+        sn_executor_download(self->executor, self->graph.overlap, counts);
+        for (int l = 0; l < self->classes; l++) {
+            double both = counts[3 * l], either = counts[3 * l + 1] + counts[3 * l + 2];
+            if (either > 0) {
+                sums[l] += 2 * both / either;
+                cases[l]++;
+            }
+        }
+        report_image(self, observer, split->count[SN_TRAINING] + done);
+    }
+    mean_dice(label_dice, dice, sums, cases, self->classes);
+done:
+    sn_loader_end(loader);
+    sn_free(counts);
+    sn_free(sums);
+    sn_free(cases);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------ the loop
+ * -- */
+
+/* Whether a validation Dice beats the best so far; any number beats NaN. */
+static bool is_better(const sn_trainer *self, double dice)
+{
+    if (self->best_epoch == 0)
+        return true;
+    double best = self->history[self->best_epoch - 1].dice;
+    return isnan(best) ? !isnan(dice) : dice > best;
+}
+
+static sn_status run_epoch(sn_trainer *self, const sn_train_observer *observer, sn_error *error)
+{
+    sn_status status;
+    double start = now();
+    sn_train_epoch *epoch = &self->history[self->epoch];
+    double *label_dice = self->label_dice + (size_t)self->epoch * (size_t)self->classes;
+    *epoch = (sn_train_epoch){.epoch = self->epoch + 1, .label_dice = label_dice};
+    SN_TRY(train_epoch(self, &epoch->loss, observer, error));
+    SN_TRY(validate(self, label_dice, &epoch->dice, observer, error));
+    epoch->seconds = now() - start;
+    epoch->best = is_better(self, epoch->dice);
+    self->epoch++;
+    if (epoch->best) {
+        self->best_epoch = self->epoch;
+        SN_TRY(
+            sn_weights_download(&self->best, self->graph.graph, self->executor, SN_WEIGHTS_NETWORK, error));
+    }
+    if (self->input->checkpoint != NULL)
+        SN_TRY(sn_checkpoint_save(self, error));
+done:
+    return status;
+}
+
+static sn_status report_epoch(const sn_trainer *self, int epoch, const sn_train_observer *observer,
+                              sn_error *error)
+{
+    if (observer == NULL || observer->epoch_done == NULL)
+        return SN_OK;
+    return observer->epoch_done(&self->history[epoch], observer->context, error);
+}
+
+static sn_status finish(sn_train_result *result, sn_trainer *self, sn_error *error)
+{
+    size_t classes = (size_t)self->classes;
+    sn_status status = sn_alloc(&result->label_dice, classes, sizeof *result->label_dice, error);
+    if (status != SN_OK)
+        return status;
+    const sn_train_epoch *best = &self->history[self->best_epoch - 1];
+    memcpy(result->label_dice, best->label_dice, classes * sizeof *result->label_dice);
+    result->best_epoch = self->best_epoch;
+    result->dice = best->dice;
+    for (int e = 0; e < self->epoch; e++)
+        result->seconds += self->history[e].seconds;
+    result->weights = self->best;
+    self->best = (sn_arrays){0};
+    return SN_OK;
+}
+
+sn_status sn_train(sn_train_result *result, const sn_train_input *input, const sn_train_observer *observer,
+                   sn_error *error)
+{
+    sn_status status;
+    sn_trainer self;
+    *result = (sn_train_result){0};
+    SN_TRY(trainer_begin(&self, input, error));
+    if (input->checkpoint != NULL)
+        SN_TRY(sn_checkpoint_restore(&self, error));
+    for (int e = 0; e < self.epoch; e++)
+        SN_TRY(report_epoch(&self, e, observer, error));
+    while (self.epoch < input->options->epochs) {
+        SN_TRY(run_epoch(&self, observer, error));
+        SN_TRY(report_epoch(&self, self.epoch - 1, observer, error));
+    }
+    SN_TRY(finish(result, &self, error));
+done:
+    trainer_end(&self);
+    return status;
+}
+
+void sn_train_result_clear(sn_train_result *result)
+{
+    sn_free(result->label_dice);
+    sn_arrays_clear(&result->weights);
+    *result = (sn_train_result){0};
+}
