@@ -201,6 +201,13 @@ void sn_progress_bar_print(sn_progress_bar *bar, const char *line)
     pthread_mutex_unlock(&bar->lock);
 }
 
+void sn_progress_bar_clear(sn_progress_bar *bar)
+{
+    pthread_mutex_lock(&bar->lock);
+    terminal_erase(bar);
+    pthread_mutex_unlock(&bar->lock);
+}
+
 void sn_progress_bar_free(sn_progress_bar *bar)
 {
     if (bar == NULL)

@@ -39,6 +39,9 @@ const sn_progress *sn_progress_bar_progress(sn_progress_bar *bar);
 /** Print one line (a newline is added) above the bar, so that log and bar do not overwrite each other. */
 void sn_progress_bar_print(sn_progress_bar *bar, const char *line);
 
+/** Take the bar from the screen, before results are printed; the next report shows it again. */
+void sn_progress_bar_clear(sn_progress_bar *bar);
+
 /** Remove the bar from the screen and free it; NULL is allowed. */
 void sn_progress_bar_free(sn_progress_bar *bar);
 

@@ -11,7 +11,8 @@
 
 /* What a command shares with main. */
 typedef struct cli_context {
-    const sn_progress *progress; /* the bar on stderr */
+    sn_progress_bar *bar;        /* on stderr; clear it before printing results */
+    const sn_progress *progress; /* to hand down: the bar */
     bool partly;                 /* set by a command that did only part of what was asked: exit code 4 */
 } cli_context;
 

@@ -61,7 +61,7 @@ static sn_status command_run(bool *partly, const cli_command *command, int argc,
     sn_status status = sn_progress_bar_create(&bar, stderr, error);
     if (status != SN_OK)
         return status;
-    cli_context context = {.progress = sn_progress_bar_progress(bar)};
+    cli_context context = {.bar = bar, .progress = sn_progress_bar_progress(bar)};
     sn_log_set_sink(on_log, bar, SN_LOG_INFO);
     status = command->run(&context, argc, argv, error);
     sn_log_set_sink(NULL, NULL, SN_LOG_INFO);

@@ -6,30 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataset/preprocess.h"
+
 enum { HELP_COLUMN = 28, HELP_WIDTH = 80, WORD_BYTES = 64, MAX_SUGGESTIONS = 64 };
 
 /* ---- values ----------------------------------------------------------------------------------------------
  */
-
-sn_status cli_size_parse(cli_size *size, const char *text, sn_error *error)
-{
-    long long d, h, w;
-    int end = 0;
-    *size = (cli_size){.automatic = strcmp(text, "auto") == 0};
-    if (size->automatic)
-        return SN_OK;
-    bool digits = text[strspn(text, "0123456789x")] == '\0' && strlen(text) < 32;
-    if (digits && sscanf(text, "%lld%n", &d, &end) == 1 && text[end] == '\0')
-        h = w = d;
-    else if (!digits || sscanf(text, "%lldx%lldx%lld%n", &d, &h, &w, &end) != 3 || text[end] != '\0')
-        d = h = w = 0;
-    if (d < 1 || h < 1 || w < 1 || d > 4096 || h > 4096 || w > 4096)
-        return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not a size such as 128, 48x64x48 or auto", text);
-    size->extent[0] = d;
-    size->extent[1] = h;
-    size->extent[2] = w;
-    return SN_OK;
-}
 
 sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error)
 {
@@ -111,7 +93,7 @@ static sn_status value_set(const cli_option *option, const char *text, sn_error 
             *(double *)option->target = number;
         break;
     case CLI_SIZE:
-        return cli_size_parse(option->target, text, error);
+        return sn_size_parse(option->target, text, error);
     case CLI_MEMORY:
         return cli_memory_parse(option->target, text, error);
     }
@@ -211,17 +193,16 @@ static void option_describe(char *text, size_t size, const cli_option *option)
     size_t rest = size - (size_t)length;
     const char *word =
         option->kind == CLI_TEXT || option->kind == CLI_CHOICE ? *(char **)option->target : NULL;
-    const cli_size *box = option->target;
     if (word != NULL)
         snprintf(end, rest, " (default %s)", word);
     else if (option->kind == CLI_INTEGER && *(int64_t *)option->target >= option->minimum)
         snprintf(end, rest, " (default %lld)", (long long)*(int64_t *)option->target);
     else if (option->kind == CLI_NUMBER && *(double *)option->target >= option->minimum)
         snprintf(end, rest, " (default %g)", *(double *)option->target);
-    else if (option->kind == CLI_SIZE && box->automatic)
+    else if (option->kind == CLI_SIZE && *(int64_t *)option->target == 0)
         snprintf(end, rest, " (default auto)");
-    else if (option->kind == CLI_SIZE && box->extent[0] > 0)
-        snprintf(end, rest, " (default %lld)", (long long)box->extent[0]);
+    else if (option->kind == CLI_SIZE)
+        snprintf(end, rest, " (default %lld)", (long long)*(int64_t *)option->target);
 }
 
 static void option_help(const cli_option *option)

@@ -15,16 +15,10 @@ typedef enum cli_kind {
     CLI_TEXT,    /* const char *: any text; points into argv */
     CLI_INTEGER, /* int64_t within [minimum, maximum] */
     CLI_NUMBER,  /* double within [minimum, maximum] */
-    CLI_SIZE,    /* cli_size: "128", "48x64x48" or "auto" */
+    CLI_SIZE,    /* int64_t[3], D H W: "128", "48x64x48", or "auto", which is 0 0 0 */
     CLI_MEMORY,  /* int64_t bytes: "16G", "512M" */
     CLI_CHOICE,  /* const char *: one of the words that `value` lists, split by '|' */
 } cli_kind;
-
-/* A box of voxels, or "auto". */
-typedef struct cli_size {
-    bool automatic;
-    int64_t extent[3]; /* D, H, W; each >= 1 unless automatic; all 0 where the option was not given */
-} cli_size;
 
 typedef struct cli_option {
     const char *name; /* without the dashes; NULL ends the table */
@@ -54,9 +48,6 @@ typedef struct cli_syntax {
  * @return SN_OK; SN_ERR_ARG naming the option, the value, what it should be, and the nearest option's name
  */
 sn_status cli_parse(int *operands, const cli_syntax *syntax, int argc, char **argv, sn_error *error);
-
-/** Parse "128", "48x64x48" or "auto". */
-sn_status cli_size_parse(cli_size *size, const char *text, sn_error *error);
 
 /** Parse bytes: digits, perhaps a fraction, and K, M, G or T (powers of 1024, "GiB" and "GB" alike). */
 sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error);
