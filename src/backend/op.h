@@ -89,12 +89,11 @@ typedef enum sn_op_kind {
     SN_OP_CONCAT, /* 1..8 tensors (N,C_i,D,H,W)      -> y (N, sum C_i, D,H,W) */
     /* A window: y[n, c, z, y, x] = x[n, c + o0, z + o1, y + o2, x + o3] where that lies inside x, else 0
      * (o = params.window.offset, may be negative). Slices channels, crops, pads, and is the gradient of all
-     * three. */
+     * three. x is real or u8. */
     SN_OP_WINDOW, /* x                               -> y of any shape with the same N */
 
-    /* Spatial dropout: y = x * s(n, c), s = 0 with chance params.dropout.rate, else 1/(1 - rate). s is drawn
-     * as u = sn_random_uniform of the stream whose 16-byte start is `key` (see sn_op_dropout_scale); dropped
-     * where u < rate. The same operation with the same key, on dy, is its gradient. */
+    /* Spatial dropout: y = x * s(n, c), s = sn_op_dropout_scale: 0 with chance params.dropout.rate, else
+     * 1/(1 - rate). The same operation with the same key, on dy, is its gradient. */
     SN_OP_CHANNEL_DROPOUT, /* x, key u8 (1,1,1,1,16) -> y */
 
     /* y[n,c,v] = x[n,c] sampled at M*(z,y,x,1)', M = the 3x4 matrix of voxel coordinates (D,H,W order);
@@ -104,8 +103,9 @@ typedef enum sn_op_kind {
 
     SN_OP_SOFTMAX, /* scores (N,C,..)                -> probabilities over C */
     /* Losses of method.md section 4; one image at a time, mean over n; p = softmax(scores), labels u8
-     * (N,1,..) < C, weights w_l real (C). dscores = d loss / d scores. All sums in double. The clamps of p
-     * and Dice to [1e-7, 1 - 1e-7] have gradient 0 outside. */
+     * (N,1,..) < C, weights w_l real (C). dscores = d loss / d scores. All sums in double. -ln takes p and
+     * Dice clamped to [1e-7, 1 - 1e-7], with gradient 0 outside; the sums of Dice, and the Dice of
+     * SN_LOSS_DICE_CE, are not clamped. Labels are all C, present or not. */
     SN_OP_LOSS, /* scores, labels, weights           -> loss f64 (1,1,1,1,1), dscores */
     /* For each class l, with prediction = argmax over C of scores (first maximum):
      * counts[l] = {|truth and prediction|, |truth|, |prediction|}. */
@@ -195,10 +195,11 @@ sn_status sn_op_check(const sn_op *op, sn_error *error);
 int64_t sn_op_multiply_adds(const sn_op *op);
 
 /**
- * The scale of one channel in SN_OP_CHANNEL_DROPOUT: 0 or 1/(1 - rate).
+ * The scale of one channel in SN_OP_CHANNEL_DROPOUT: 0 where u < rate, else 1/(1 - rate), u uniform and a
+ * function of (key, stream, channel) only.
  *
  * @param[in] key      16 bytes: seed (uint64), substream (uint64; epoch and case), little endian
- * @param[in] stream   params.dropout.stream
+ * @param[in] stream   params.dropout.stream, less than 2^24
  * @param[in] channel  n*C + c
  */
 double sn_op_dropout_scale(const uint8_t key[16], uint32_t stream, int64_t channel, double rate);
