@@ -10,7 +10,7 @@ sn_status sn_model_save(const sn_model *model, const char *path, sn_error *error
     json_t *record = NULL, *arch = NULL, *preprocessing = NULL, *labels = NULL;
     SN_TRY(sn_arch_to_json(&arch, &model->arch, error));
     SN_TRY(sn_preprocessing_to_json(&preprocessing, &model->preprocessing, error));
-    SN_TRY(sn_labels_to_json(&labels, &model->labels, error));
+    SN_TRY(sn_label_table_to_json(&labels, model->labels, error));
     record = json_pack("{s:i, s:O, s:O, s:O, s:O}", "version", SN_MODEL_VERSION, "arch", arch,
                        "preprocessing", preprocessing, "labels", labels, "training", model->training);
     if (record == NULL) {
@@ -54,7 +54,7 @@ sn_status sn_model_load(sn_model *model, const char *path, sn_error *error)
     SN_TRY(sn_json_object(&preprocessing, record, "preprocessing", path, error));
     SN_TRY(sn_preprocessing_from_json(&model->preprocessing, preprocessing, path, error));
     SN_TRY(sn_json_array(&labels, record, "labels", path, error));
-    SN_TRY(sn_labels_from_json(&model->labels, labels, path, error));
+    SN_TRY(sn_label_table_from_json(&model->labels, labels, path, error));
     SN_TRY(sn_json_object(&model->training, record, "training", path, error));
     json_incref(model->training);
 done:
@@ -66,7 +66,7 @@ done:
 
 void sn_model_clear(sn_model *model)
 {
-    sn_labels_clear(&model->labels);
+    sn_label_table_free(model->labels);
     json_decref(model->training);
     sn_arrays_clear(&model->weights);
     memset(model, 0, sizeof *model);

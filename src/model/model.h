@@ -6,7 +6,7 @@
 #define SN_MODEL_MODEL_H
 
 #include "arch/arch.h"
-#include "dataset/labels.h"
+#include "dataset/label_table.h"
 #include "dataset/preprocess.h"
 #include "model/safetensors.h"
 
@@ -15,7 +15,7 @@ enum { SN_MODEL_VERSION = 1 };
 typedef struct sn_model {
     sn_arch arch;
     sn_preprocessing preprocessing;
-    sn_labels labels;
+    sn_label_table *labels;
     json_t *training; /* object: options, split, data set, validation Dice, seconds; nothing depends on it but
                          reports and `predict --split` */
     sn_arrays weights; /* SN_WEIGHTS_NETWORK of the architecture */
