@@ -45,9 +45,9 @@ typedef struct sn_check_summary {
  * Go through all cases of a data set and report every fault.
  *
  * Faults: a file is missing or damaged; an image without its label or a label without its image; channels,
- * image and label on different grids; NaN or infinite voxels; a label value that dataset.json does not list;
- * two cases of one name. Warnings: an empty label map; files that dataset.json does not use; a label that no
- * case has. Notes: spacings that differ by more than a factor of two.
+ * image and label on different grids; NaN or infinite voxels; a label value that dataset.json does not list.
+ * Warnings: an empty label map; files that dataset.json does not use; a label that no case has; two cases
+ * with the same image. Notes: spacings that differ by more than a factor of two.
  *
  * @param[out] summary caller's, sn_check_summary_clear
  * @return SN_OK also where faults were found (summary->faults counts them); SN_ERR_INTERRUPTED; SN_ERR_MEMORY

@@ -278,8 +278,15 @@ static sn_status deal(int *part_of_case, const sn_dataset *dataset, const sn_spl
         deal_by_folds(part_of_group, &all, dataset->count, options);
     else
         deal_by_fractions(part_of_group, &all, dataset->count, options->fractions);
-    for (int i = 0; i < dataset->count; i++)
+    int cases[SN_SPLIT_PARTS] = {0};
+    for (int i = 0; i < dataset->count; i++) {
         part_of_case[i] = part_of_group[all.of_case[i]];
+        cases[part_of_case[i]]++;
+    }
+    if (cases[SN_TRAINING] == 0 || cases[SN_VALIDATION] == 0) /* two folds of three groups */
+        status =
+            sn_error_set(error, SN_ERR_INPUT, "%s: fold %d leaves one group to train and validate; add cases",
+                         dataset->path, options->fold);
 done:
     sn_free(part_of_group);
     groups_clear(&all);
