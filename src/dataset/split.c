@@ -315,6 +315,25 @@ done:
     return status;
 }
 
+static int compare_ints(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+void sn_split_limit(sn_split *split, int limit, uint64_t seed)
+{
+    int all = split->count[SN_TRAINING] + split->count[SN_VALIDATION] + split->count[SN_TESTING];
+    if (limit >= all)
+        return;
+    for (int part = 0; part < SN_SPLIT_PARTS; part++) {
+        sn_random random = sn_random_begin(seed, SN_RANDOM_SPLIT, 1 + (uint64_t)part);
+        sn_random_shuffle(&random, split->cases[part], split->count[part]);
+        int kept = share_round(limit, (double)split->count[part] / all);
+        split->count[part] = split->count[part] < kept ? split->count[part] : kept;
+        qsort(split->cases[part], (size_t)split->count[part], sizeof(int), compare_ints);
+    }
+}
+
 void sn_split_clear(sn_split *split)
 {
     for (int part = 0; part < SN_SPLIT_PARTS; part++)

@@ -50,6 +50,12 @@ typedef struct sn_split_options {
 sn_status sn_split_make(sn_split *split, const sn_dataset *dataset, const sn_split_options *options,
                         sn_error *error);
 
+/**
+ * Keep about `limit` cases in all, each part in its proportion (round(limit * count / all), at least 1 of what is not
+ * empty), drawn with the seed: for a quick search on a large data set. A larger limit keeps a superset.
+ */
+void sn_split_limit(sn_split *split, int limit, uint64_t seed);
+
 /** Free what a split holds; an all-zero split is allowed. */
 void sn_split_clear(sn_split *split);
 

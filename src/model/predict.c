@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "model/weights.h"
 #include "nn/executor.h"
+#include "volume/resample.h"
 
 struct sn_predictor {
     const sn_model *model;
