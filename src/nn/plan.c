@@ -1,0 +1,296 @@
+/*
+ * Memory planning: every transient gets the interval of operations during which it is alive; values that one
+ * operation turns into another in place become one block; blocks whose intervals overlap get addresses that
+ * do not. Offsets are assigned greedily, the best-fitting gap first, in a few orders, and the smallest arena
+ * is kept (Y. Pisarchyk, J. Lee, "Efficient memory management for deep neural net inference", 2020: greedy by
+ * size is close to the lower bound).
+ */
+#include "nn/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* Memory of one transient, or of several that follow each other in place. */
+typedef struct block {
+    size_t bytes;
+    int first, last; /* operations during which it is alive, both included */
+    size_t offset;
+} block;
+
+typedef struct rank {
+    double key; /* larger: placed earlier */
+    int block;
+} rank;
+
+/* Working memory for one program at a time. */
+typedef struct planner {
+    const sn_graph *graph;
+    int program;
+    int *first,
+        *last;     /* [tensor] the operations that make it and that use it last; -1: not of this program */
+    int *block_of; /* [tensor] */
+    block *blocks; /* at most one a tensor */
+    int block_count;
+    rank *order;     /* [block] */
+    int *placed;     /* [block] those that have an address, lowest first */
+    size_t *offsets; /* [block] the best so far */
+} planner;
+
+static size_t aligned_bytes(const sn_graph *graph, sn_tensor tensor)
+{
+    size_t bytes = sn_tensor_bytes(&sn_graph_tensor(graph, tensor)->desc);
+    return (size_t)sn_round_up((int64_t)bytes, SN_ALIGNMENT);
+}
+
+static bool is_transient(const sn_graph *graph, sn_tensor tensor)
+{
+    return sn_graph_tensor(graph, tensor)->role == SN_ROLE_TRANSIENT;
+}
+
+static void find_lifetimes(planner *p)
+{
+    int tensors = sn_graph_tensor_count(p->graph), nodes = sn_graph_node_count(p->graph, p->program);
+    for (sn_tensor t = 0; t < tensors; t++)
+        p->first[t] = p->last[t] = p->block_of[t] = -1;
+    for (int n = 0; n < nodes; n++) {
+        const sn_node *node = sn_graph_node(p->graph, p->program, n);
+        for (int i = 0; i < node->input_count; i++)
+            p->last[node->inputs[i]] = n;
+        for (int o = 0; o < node->output_count; o++) {
+            sn_tensor y = node->outputs[o];
+            p->last[y] = n;
+            if (p->first[y] < 0)
+                p->first[y] = n;
+        }
+    }
+}
+
+/* Whether the first output of node n may lie where its input `index` lies, which nobody needs any more. */
+static bool may_replace(const planner *p, const sn_node *node, int n, int index)
+{
+    sn_tensor x = node->inputs[index];
+    if ((sn_op_describe(node->kind)->in_place_inputs >> index & 1u) == 0 || !is_transient(p->graph, x) ||
+        p->last[x] != n || aligned_bytes(p->graph, x) != aligned_bytes(p->graph, node->outputs[0]))
+        return false;
+    for (int i = 0; i < node->input_count; i++)
+        if (i != index && node->inputs[i] == x)
+            return false; /* what is overwritten would be read again as another operand */
+    return true;
+}
+
+static void block_add(planner *p, sn_tensor tensor)
+{
+    p->blocks[p->block_count] =
+        (block){.bytes = aligned_bytes(p->graph, tensor), .first = p->first[tensor], .last = p->last[tensor]};
+    p->block_of[tensor] = p->block_count++;
+}
+
+static void find_blocks(planner *p)
+{
+    int nodes = sn_graph_node_count(p->graph, p->program);
+    p->block_count = 0;
+    for (int n = 0; n < nodes; n++) {
+        const sn_node *node = sn_graph_node(p->graph, p->program, n);
+        for (int o = 0; o < node->output_count; o++) {
+            sn_tensor y = node->outputs[o];
+            if (!is_transient(p->graph, y) || p->first[y] != n)
+                continue;
+            for (int i = 0; o == 0 && i < node->input_count && p->block_of[y] < 0; i++)
+                if (may_replace(p, node, n, i)) {
+                    p->block_of[y] = p->block_of[node->inputs[i]];
+                    p->blocks[p->block_of[y]].last = p->last[y];
+                }
+            if (p->block_of[y] < 0)
+                block_add(p, y);
+        }
+    }
+}
+
+/* No arena can be smaller than what is alive during one operation. */
+static size_t lower_bound(const planner *p)
+{
+    size_t bound = 0;
+    for (int n = 0; n < sn_graph_node_count(p->graph, p->program); n++) {
+        size_t alive = 0;
+        for (int b = 0; b < p->block_count; b++)
+            if (p->blocks[b].first <= n && n <= p->blocks[b].last)
+                alive += p->blocks[b].bytes;
+        bound = alive > bound ? alive : bound;
+    }
+    return bound;
+}
+
+/* Give one block the smallest gap that holds it between placed blocks alive with it. Returns its end. */
+static size_t place(planner *p, block *new, int placed_count)
+{
+    size_t end = 0, best_gap = SIZE_MAX, best = SIZE_MAX;
+    for (int i = 0; i < placed_count; i++) {
+        const block *other = &p->blocks[p->placed[i]];
+        if (other->last < new->first || new->last < other->first)
+            continue;
+        if (other->offset > end && other->offset - end >= new->bytes && other->offset - end < best_gap) {
+            best = end;
+            best_gap = other->offset - end;
+        }
+        end = other->offset + other->bytes > end ? other->offset + other->bytes : end;
+    }
+    new->offset = best == SIZE_MAX ? end : best;
+    return new->offset + new->bytes;
+}
+
+static int compare_ranks(const void *a, const void *b)
+{
+    const rank *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key > y->key ? -1 : 1;
+    return x->block - y->block;
+}
+
+/* Place all blocks in the order of their keys. Returns the arena's size. */
+static size_t pack(planner *p)
+{
+    size_t arena = 0;
+    qsort(p->order, (size_t)p->block_count, sizeof *p->order, compare_ranks);
+    for (int i = 0; i < p->block_count; i++) {
+        int b = p->order[i].block, at = i;
+        size_t end = place(p, &p->blocks[b], i);
+        arena = end > arena ? end : arena;
+        while (at > 0 && p->blocks[p->placed[at - 1]].offset > p->blocks[b].offset)
+            at--;
+        memmove(p->placed + at + 1, p->placed + at, (size_t)(i - at) * sizeof *p->placed);
+        p->placed[at] = b;
+    }
+    return arena;
+}
+
+/* The orders that are tried. */
+typedef enum placing { BY_BYTES, BY_BYTES_AND_TIME, BY_TIME, BY_START, PLACINGS } placing;
+
+static double placing_key(const block *b, placing placing)
+{
+    double time = b->last - b->first + 1;
+    switch (placing) {
+    case BY_BYTES:
+        return (double)b->bytes;
+    case BY_BYTES_AND_TIME:
+        return (double)b->bytes * time;
+    case BY_TIME:
+        return time;
+    default:
+        return -b->first;
+    }
+}
+
+/* The smallest arena that was found for the program; its offsets are p->offsets. */
+static size_t pack_best(planner *p)
+{
+    size_t best = SIZE_MAX, bound = lower_bound(p);
+    for (placing placing = 0; placing < PLACINGS && best > bound; placing++) {
+        for (int b = 0; b < p->block_count; b++)
+            p->order[b] = (rank){placing_key(&p->blocks[b], placing), b};
+        size_t arena = pack(p);
+        if (arena >= best)
+            continue;
+        best = arena;
+        for (int b = 0; b < p->block_count; b++)
+            p->offsets[b] = p->blocks[b].offset;
+    }
+    return best;
+}
+
+static size_t largest(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static void plan_program(sn_plan *plan, planner *p)
+{
+    size_t unplanned = 0;
+    find_lifetimes(p);
+    find_blocks(p);
+    plan->arena_bytes = largest(plan->arena_bytes, pack_best(p));
+    for (int n = 0; n < sn_graph_node_count(p->graph, p->program); n++) {
+        const sn_node *node = sn_graph_node(p->graph, p->program, n);
+        for (int o = 0; o < node->output_count; o++) {
+            sn_tensor y = node->outputs[o];
+            if (!is_transient(p->graph, y))
+                continue;
+            plan->offsets[y] = p->offsets[p->block_of[y]];
+            unplanned += node->recomputed ? 0 : aligned_bytes(p->graph, y);
+        }
+    }
+    plan->unplanned_bytes = largest(plan->unplanned_bytes, unplanned);
+}
+
+static sn_status plan_transients(sn_plan *plan, const sn_graph *graph, sn_error *error)
+{
+    sn_status status;
+    planner p = {.graph = graph};
+    size_t count = (size_t)sn_graph_tensor_count(graph);
+    SN_TRY(sn_alloc(&p.first, count, sizeof *p.first, error));
+    SN_TRY(sn_alloc(&p.last, count, sizeof *p.last, error));
+    SN_TRY(sn_alloc(&p.block_of, count, sizeof *p.block_of, error));
+    SN_TRY(sn_alloc(&p.blocks, count, sizeof *p.blocks, error));
+    SN_TRY(sn_alloc(&p.order, count, sizeof *p.order, error));
+    SN_TRY(sn_alloc(&p.placed, count, sizeof *p.placed, error));
+    SN_TRY(sn_alloc(&p.offsets, count, sizeof *p.offsets, error));
+    for (p.program = 0; p.program < sn_graph_program_count(graph); p.program++)
+        plan_program(plan, &p);
+done:
+    sn_free(p.offsets);
+    sn_free(p.placed);
+    sn_free(p.order);
+    sn_free(p.blocks);
+    sn_free(p.block_of);
+    sn_free(p.last);
+    sn_free(p.first);
+    return status;
+}
+
+static void plan_persistent(sn_plan *plan, const sn_graph *graph)
+{
+    for (sn_tensor t = 0; t < sn_graph_tensor_count(graph); t++) {
+        if (is_transient(graph, t))
+            continue;
+        plan->offsets[t] = plan->persistent_bytes;
+        plan->persistent_bytes += aligned_bytes(graph, t);
+    }
+}
+
+static void plan_workspace(sn_plan *plan, const sn_graph *graph, const sn_backend *backend, sn_device *device)
+{
+    for (int p = 0; p < sn_graph_program_count(graph); p++)
+        for (int n = 0; n < sn_graph_node_count(graph, p); n++) {
+            sn_op op = sn_graph_op(graph, sn_graph_node(graph, p, n));
+            plan->workspace_bytes = largest(plan->workspace_bytes, backend->workspace(device, &op));
+        }
+}
+
+sn_status sn_plan_make(sn_plan *plan, const sn_graph *graph, const sn_backend *backend, sn_device *device,
+                       sn_error *error)
+{
+    sn_status status;
+    memset(plan, 0, sizeof *plan);
+    SN_TRY(sn_graph_status(graph, error));
+    SN_TRY(sn_alloc(&plan->offsets, (size_t)sn_graph_tensor_count(graph), sizeof *plan->offsets, error));
+    SN_TRY(plan_transients(plan, graph, error));
+    plan_persistent(plan, graph);
+    plan_workspace(plan, graph, backend, device);
+done:
+    if (status != SN_OK)
+        sn_plan_clear(plan);
+    return status;
+}
+
+void sn_plan_clear(sn_plan *plan)
+{
+    sn_free(plan->offsets);
+    memset(plan, 0, sizeof *plan);
+}
+
+size_t sn_plan_peak_bytes(const sn_plan *plan)
+{
+    return plan->persistent_bytes + plan->arena_bytes + plan->workspace_bytes;
+}
