@@ -4,9 +4,13 @@
 #include <math.h>
 #include <stdio.h>
 
+/* From nifti1.h. */
 enum {
-    XFORM_ALIGNED = 2, /* NIFTI_XFORM_ALIGNED_ANAT: what a made grid's sform_code says */
-    UNITS_MM = 2,      /* NIFTI_UNITS_MM */
+    XFORM_ALIGNED = 2, /* what a made grid's sform_code says: NIFTI_XFORM_ALIGNED_ANAT */
+    UNITS_SPACE = 7,   /* the bits of xyzt_units about space */
+    UNITS_METRE = 1,
+    UNITS_MM = 2,
+    UNITS_MICRON = 3,
 };
 
 static double determinant(const double affine[3][4])
@@ -55,6 +59,18 @@ sn_status sn_grid_make(sn_grid *grid, const int64_t extent[3], const double affi
         return sn_error_set(error, SN_ERR_ARG, "grid: the affine is singular or not finite");
     header_make(grid);
     return SN_OK;
+}
+
+double sn_grid_unit_mm(const sn_grid_header *header)
+{
+    switch (header->xyzt_units & UNITS_SPACE) {
+    case UNITS_METRE:
+        return 1e3;
+    case UNITS_MICRON:
+        return 1e-3;
+    default:
+        return 1;
+    }
 }
 
 int64_t sn_grid_voxels(const sn_grid *grid)

@@ -38,6 +38,9 @@ typedef struct sn_grid {
  */
 sn_status sn_grid_make(sn_grid *grid, const int64_t extent[3], const double affine[3][4], sn_error *error);
 
+/** The length in mm of the unit that xyzt_units names: 1000, 1 or 0.001; an unknown one is mm. */
+double sn_grid_unit_mm(const sn_grid_header *header);
+
 /** The number of voxels, D*H*W. */
 int64_t sn_grid_voxels(const sn_grid *grid);
 
