@@ -1,0 +1,48 @@
+/**
+ * Trials: what the search's points mean and how their networks are trained, each in a worker process.
+ *
+ * STUDY/models holds the best network so far and the state of the one in training; best.safetensors is the winner.
+ */
+#ifndef SN_SEARCH_TRIAL_H
+#define SN_SEARCH_TRIAL_H
+
+#include "arch/space.h"
+#include "search/search.h"
+#include "search/worker.h"
+#include "train/task.h"
+
+typedef struct sn_trials {
+    const sn_space *space;
+    const sn_task *task;
+    const char *folder; /* of the study */
+    sn_task_run run;    /* how each network is trained; arch and checkpoint are set for each */
+} sn_trials;
+
+/** The objective of a search over `trials`, which it keeps by reference. */
+sn_search_objective sn_trials_objective(sn_trials *trials);
+
+/** The worker's side: trains the job's network, reports each epoch, writes its model. `context` is not used. */
+sn_worker_handler sn_trial_handler;
+
+/** Remove the models of all networks but `best` (a key; may be empty) from STUDY/models. SN_ERR_IO. */
+sn_status sn_trials_keep(const char *folder, const char *best, sn_error *error);
+
+/** Write the model of network `best` (a key) to STUDY/best.safetensors. SN_ERR_INPUT it is not there; SN_ERR_IO. */
+sn_status sn_trials_finish(const char *folder, const char *best, sn_error *error);
+
+/** What a search will take, before it begins. */
+typedef struct sn_trials_estimate {
+    double image_seconds;  /* one training image, mean over the networks of the space that can be trained */
+    double trained_share;  /* of random points: legal and within the memory budget */
+    double search_seconds; /* `iterations` trainings of the mean network, times trained_share */
+} sn_trials_estimate;
+
+/**
+ * Estimate a search: the work of 100 random points, at the speed of one measured training step.
+ *
+ * @return SN_OK; SN_ERR_ARG no point can be trained: no legal network fits the memory budget
+ */
+sn_status sn_trials_estimate_time(sn_trials_estimate *estimate, const sn_trials *trials, int iterations,
+                                  sn_error *error);
+
+#endif
