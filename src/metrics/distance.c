@@ -32,8 +32,9 @@ done:
 }
 
 /*
- * field[p] = min over q of field[q] + (h (p - q))^2 along one line: the lower envelope of parabolas of equal width,
- * found in one sweep. Two of them, with apexes u < q, cross at ((f(q) + (hq)^2) - (f(u) + (hu)^2)) / (2h (q - u)) mm.
+ * field[p] = min over q of field[q] + (h (p - q))^2 along one line: the lower envelope of parabolas of equal
+ * width, found in one sweep. Two of them, with apexes u < q, cross at
+ * ((f(q) + (hq)^2) - (f(u) + (hu)^2)) / (2h (q - u)) mm.
  */
 static void line_transform(float *field, int64_t length, int64_t stride, double h, line *room)
 {

@@ -25,11 +25,12 @@ typedef struct sn_case_metrics {
 
 /* Means over the cases (or over labels of such means); NaN where nothing was averaged. */
 typedef struct sn_mean_metrics {
-    double dice, iou; /* over the cases that have the label in either map */
-    double hd95_mm;   /* over the cases that have it in both */
-    double tp, fp, fn, tn, reference_mm3, prediction_mm3; /* over all cases */
-    int64_t absent;                                       /* cases left out of dice and iou */
-    int64_t infinite; /* cases left out of hd95_mm because one map only has the label */
+    double dice, iou;                     /* over the cases that have the label in either map */
+    double hd95_mm;                       /* over the cases that have it in both */
+    double tp, fp, fn, tn, n_pred, n_ref; /* voxels, over all cases; n_pred = tp + fp, n_ref = tp + fn */
+    double reference_mm3, prediction_mm3; /* over all cases */
+    int64_t absent;                       /* cases left out of dice and iou */
+    int64_t infinite;                     /* cases left out of hd95_mm: the label is in one map only */
 } sn_mean_metrics;
 
 typedef struct sn_summary {
