@@ -1,0 +1,57 @@
+#include "backend/checked/checked.h"
+
+#include "base/memory.h"
+
+static size_t operand_end(const sn_operand *operand)
+{
+    return operand->offset + sn_tensor_bytes(&operand->desc);
+}
+
+bool sn_checked_overlap(const sn_operand *a, const sn_operand *b)
+{
+    return a->buffer == b->buffer && a->offset < operand_end(b) && b->offset < operand_end(a);
+}
+
+static sn_status check_place(const sn_op *op, const char *role, int index, const sn_operand *operand,
+                             const size_t *buffer_bytes, int buffer_count, sn_error *error)
+{
+    const char *name = sn_op_describe(op->kind)->name;
+    if (operand->buffer < 0 || operand->buffer >= buffer_count)
+        return sn_error_set(error, SN_ERR_ARG, "%s: %s %d lies in buffer %d, there are %d", name, role, index,
+                            operand->buffer, buffer_count);
+    if (operand->offset % SN_ALIGNMENT != 0)
+        return sn_error_set(error, SN_ERR_ARG, "%s: %s %d lies at %zu, not a multiple of %d bytes", name,
+                            role, index, operand->offset, SN_ALIGNMENT);
+    if (operand_end(operand) > buffer_bytes[operand->buffer])
+        return sn_error_set(error, SN_ERR_ARG, "%s: %s %d ends at %zu, buffer %d at %zu bytes", name, role,
+                            index, operand_end(operand), operand->buffer, buffer_bytes[operand->buffer]);
+    return SN_OK;
+}
+
+/* Output 0 may take exactly the memory of an input that the operation allows. */
+static bool in_place_allowed(const sn_op *op, int output, int input)
+{
+    const sn_operand *out = &op->outputs[output], *in = &op->inputs[input];
+    return output == 0 && (sn_op_describe(op->kind)->in_place_inputs >> input & 1) &&
+           out->offset == in->offset && sn_tensor_bytes(&out->desc) == sn_tensor_bytes(&in->desc);
+}
+
+sn_status sn_checked_locations(const sn_op *op, const size_t *buffer_bytes, int buffer_count, sn_error *error)
+{
+    sn_status status = SN_OK;
+    const char *name = sn_op_describe(op->kind)->name;
+    for (int i = 0; i < op->input_count; i++)
+        SN_TRY(check_place(op, "input", i, &op->inputs[i], buffer_bytes, buffer_count, error));
+    for (int o = 0; o < op->output_count; o++) {
+        SN_TRY(check_place(op, "output", o, &op->outputs[o], buffer_bytes, buffer_count, error));
+        for (int other = 0; other < o; other++)
+            if (sn_checked_overlap(&op->outputs[o], &op->outputs[other]))
+                return sn_error_set(error, SN_ERR_ARG, "%s: outputs %d and %d share memory", name, other, o);
+        for (int i = 0; i < op->input_count; i++)
+            if (sn_checked_overlap(&op->outputs[o], &op->inputs[i]) && !in_place_allowed(op, o, i))
+                return sn_error_set(error, SN_ERR_ARG, "%s: output %d may not share the memory of input %d",
+                                    name, o, i);
+    }
+done:
+    return status;
+}
