@@ -38,7 +38,6 @@ typedef struct sn_trial_result {
     char *reason;       /* why it is not trained; else NULL */
     double dice;        /* mean validation Dice of the best epoch; used where it is trained */
     char *labels;       /* JSON object, label name -> validation Dice; may be NULL */
-    double seconds;     /* the last attempt took */
 } sn_trial_result;
 
 void sn_trial_result_clear(sn_trial_result *result);
@@ -46,8 +45,8 @@ void sn_trial_result_clear(sn_trial_result *result);
 /** What a running training reports to; it stores at once. */
 typedef struct sn_search_reporter sn_search_reporter;
 
-/** An attempt at the training begins; what an earlier one reported is dropped. Once or more. */
-sn_status sn_search_report_attempt(sn_search_reporter *reporter, sn_error *error);
+/** The training begins anew, e.g. since its process died: what was reported so far is dropped. */
+sn_status sn_search_report_retry(sn_search_reporter *reporter, sn_error *error);
 
 /** An epoch (1, 2, ...) ended: mean training loss, mean validation Dice (NaN: not measured). */
 sn_status sn_search_report_epoch(sn_search_reporter *reporter, int epoch, double loss, double dice,
@@ -110,7 +109,7 @@ typedef struct sn_search_options {
  * sn_interrupt_request.
  *
  * @param[out] state     where it ended, also on error
- * @param[in]  study     open for writing; it gets the optimiser's settings ("optimiser.seed", ...)
+ * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper
  * @param[in]  objective its settings are the caller's to store
  * @return SN_OK; SN_ERR_ARG the study was begun with another optimiser; SN_ERR_INPUT the study's questions
  * are not those of this optimiser; SN_ERR_INTERRUPTED; SN_ERR_IO; whatever the objective returns. All that

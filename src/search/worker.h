@@ -57,8 +57,6 @@ typedef struct sn_worker_outcome {
     sn_worker_end end;
     char *reason;   /* one line: why it is not done; NULL where it is */
     json_t *result; /* NULL where it is not done */
-    int attempts;
-    double seconds; /* the last attempt took */
 } sn_worker_outcome;
 
 void sn_worker_outcome_clear(sn_worker_outcome *outcome);
@@ -67,8 +65,8 @@ typedef struct sn_worker_options {
     const char *log;      /* file that the worker's output is appended to */
     int attempts;         /* how often a worker that dies is started again, the first time counted */
     double grace_seconds; /* between SIGTERM and SIGKILL after an interrupt */
-    /** Before each attempt; may be NULL. An error ends the work. */
-    sn_status (*on_attempt)(int attempt, void *context, sn_error *error);
+    /** Before the worker is started again; may be NULL. An error ends the work. */
+    sn_status (*on_retry)(void *context, sn_error *error);
     /** For each report; may be NULL. An error ends the work. */
     sn_status (*on_report)(const json_t *report, void *context, sn_error *error);
     void *context;
