@@ -62,6 +62,27 @@ typedef struct sn_arch {
         }                                                                                                    \
     }
 
+/* The fields that are one integer each, in the order in which they are written. */
+typedef enum sn_arch_field {
+    SN_ARCH_N,
+    SN_ARCH_P,
+    SN_ARCH_SUP,
+    SN_ARCH_RES,
+    SN_ARCH_NODES,
+    SN_ARCH_FIELDS,
+} sn_arch_field;
+
+typedef struct sn_arch_field_info {
+    const char *name;
+    int min, max; /* allowed values, both included */
+} sn_arch_field_info;
+
+/** Name and limits of a field; lives for ever. */
+const sn_arch_field_info *sn_arch_field_describe(sn_arch_field field);
+int sn_arch_field_get(const sn_arch *arch, sn_arch_field field);
+/** `value` within the field's limits. */
+void sn_arch_field_set(sn_arch *arch, sn_arch_field field, int value);
+
 /** Operations that a block of `nodes` nodes uses: nodes*(nodes-1)/2. */
 int sn_arch_op_count(int nodes);
 

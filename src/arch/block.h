@@ -46,7 +46,8 @@ uint32_t sn_block_count(const sn_block *block, int node, int term);
 /** True where both compute the same. */
 bool sn_block_equal(const sn_block *a, const sn_block *b);
 
-/** "b = Conv(3,1) a; c = Conv(5,1) a + 2 t1"; `*text` is the caller's, sn_free. Equal blocks, equal text. */
+/** "t1 = Conv(3,1) v0; t2 = Conv(5,1) v0; v1 = t1 + 2 t2"; equal blocks, equal text. `*text` is the
+ * caller's, sn_free. */
 sn_status sn_block_format(char **text, const sn_block *block, sn_error *error);
 
 #endif
