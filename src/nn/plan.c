@@ -166,12 +166,12 @@ static size_t pack(planner *p)
 }
 
 /* The orders that are tried. */
-typedef enum placing { BY_BYTES, BY_BYTES_AND_TIME, BY_TIME, BY_START, PLACINGS } placing;
+typedef enum placing_order { BY_BYTES, BY_BYTES_AND_TIME, BY_TIME, BY_START, PLACINGS } placing_order;
 
-static double placing_key(const block *b, placing placing)
+static double placing_key(const block *b, placing_order order)
 {
     double time = b->last - b->first + 1;
-    switch (placing) {
+    switch (order) {
     case BY_BYTES:
         return (double)b->bytes;
     case BY_BYTES_AND_TIME:
@@ -187,9 +187,9 @@ static double placing_key(const block *b, placing placing)
 static size_t pack_best(planner *p)
 {
     size_t best = SIZE_MAX, bound = lower_bound(p);
-    for (placing placing = 0; placing < PLACINGS && best > bound; placing++) {
+    for (placing_order order = 0; order < PLACINGS && best > bound; order++) {
         for (int b = 0; b < p->block_count; b++)
-            p->order[b] = (rank){placing_key(&p->blocks[b], placing), b};
+            p->order[b] = (rank){placing_key(&p->blocks[b], order), b};
         size_t arena = pack(p);
         if (arena >= best)
             continue;
