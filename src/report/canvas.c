@@ -91,10 +91,10 @@ static uint8_t srgb_byte(double linear)
 
 sn_colour sn_colour_distinct(int index)
 {
-    static const double lightness_steps[3] = {0.76, 0.86, 0.66};
+    static const double lightness_steps[5] = {0.78, 0.66, 0.88, 0.72, 0.83};
     const double radian = 3.14159265358979323846 / 180;
     double hue = (30 + 137.50776405 * index) * radian;
-    double lightness = lightness_steps[index % 3], chroma = 0.17;
+    double lightness = lightness_steps[index % 5], chroma = 0.17;
     double a = chroma * cos(hue), b = chroma * sin(hue);
     /* OKLab to cone responses, and those to linear sRGB. */
     double l = pow(lightness + 0.3963377774 * a + 0.2158037573 * b, 3);

@@ -38,7 +38,7 @@ void sn_canvas_text(sn_canvas *canvas, int x, int y, const char *text, sn_colour
 sn_colour sn_colour_mix(sn_colour under, sn_colour over, double part);
 
 /**
- * The colour of the index-th of any number of things: hues a golden angle apart, lightness in three steps, so
+ * The colour of the index-th of any number of things: hues a golden angle apart, lightness in five steps, so
  * that neighbours in the list differ most.
  *
  * Source of the colour space: Ottosson, "A perceptual color space for image processing" (OKLab), 2020.

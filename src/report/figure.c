@@ -19,7 +19,7 @@ enum {
     PANELS = 3
 };
 static const sn_colour BACKGROUND = {18, 20, 24}, BRIGHT = {232, 234, 238}, DIM = {138, 144, 154};
-static const double FILL = 0.35, CONTOUR = 0.95; /* how much of a label's colour covers the image */
+static const double FILL = 0.45, CONTOUR = 0.95; /* how much of a label's colour covers the image */
 static const char *const panel_titles[PANELS] = {"image", "truth", "prediction"};
 
 /* One slice of one case. */
@@ -317,25 +317,44 @@ static void legend_text(char text[TEXT_BYTES], const sn_figure *figure, int clas
         snprintf(text, TEXT_BYTES, "%.80s", name);
 }
 
-/* Flow the legend from (MARGIN, y) on; returns the y below it. With canvas NULL it is only measured. */
-static int legend_draw(sn_canvas *canvas, const sn_figure *figure, int y, int width)
+/* The width of a legend's column: of the longest entry, with the gap to the next. */
+static int legend_column(const sn_figure *figure)
 {
-    int x = MARGIN;
+    size_t longest = 0;
     for (int class = 1; class < figure->labels->count; class ++) {
         char text[TEXT_BYTES];
         legend_text(text, figure, class);
-        int entry = SWATCH + 8 + (int)strlen(text) * SN_TEXT_WIDTH;
-        if (x > MARGIN && x + entry > width - MARGIN) {
-            x = MARGIN;
-            y += LINE;
-        }
-        if (canvas != NULL) {
-            sn_canvas_rectangle(canvas, x, y, SWATCH, SWATCH, sn_colour_distinct(class - 1));
-            sn_canvas_text(canvas, x + SWATCH + 8, y, text, BRIGHT);
-        }
-        x += entry + 24;
+        longest = strlen(text) > longest ? strlen(text) : longest;
     }
-    return y + LINE;
+    return SWATCH + 8 + (int)longest * SN_TEXT_WIDTH + 2 * SN_TEXT_WIDTH;
+}
+
+/* Draw the legend in columns from (MARGIN, y) on; returns the y below it. With canvas NULL it is only measured. */
+static int legend_draw(sn_canvas *canvas, const sn_figure *figure, int y, int width)
+{
+    int entries = figure->labels->count - 1, column_width = legend_column(figure);
+    int columns = (width - 2 * MARGIN + 2 * SN_TEXT_WIDTH) / column_width;
+    columns = columns < 1 ? 1 : columns;
+    if (figure->dice != NULL) {
+        if (canvas != NULL)
+            sn_canvas_text(canvas, MARGIN, y, "with the mean Dice of all cases:", DIM);
+        y += LINE;
+    }
+    for (int i = 0; i < entries && canvas != NULL; i++) {
+        char text[TEXT_BYTES];
+        int entry_x = MARGIN + i % columns * column_width, entry_y = y + i / columns * LINE;
+        legend_text(text, figure, i + 1);
+        sn_canvas_rectangle(canvas, entry_x, entry_y, SWATCH, SWATCH, sn_colour_distinct(i));
+        sn_canvas_text(canvas, entry_x + SWATCH + 8, entry_y, text, BRIGHT);
+    }
+    return y + (entries + columns - 1) / columns * LINE;
+}
+
+/* A letter that can be read on bright and dark ground. */
+static void side_draw(sn_canvas *canvas, int x, int y, const char *letter)
+{
+    sn_canvas_text(canvas, x + 1, y + 1, letter, BACKGROUND);
+    sn_canvas_text(canvas, x, y, letter, BRIGHT);
 }
 
 static void panel_draw(sn_canvas *canvas, const sn_canvas *panel, int x, int y)
@@ -343,9 +362,8 @@ static void panel_draw(sn_canvas *canvas, const sn_canvas *panel, int x, int y)
     for (int row = 0; row < panel->height; row++)
         for (int column = 0; column < panel->width; column++)
             sn_canvas_point(canvas, x + column, y + row, panel->pixels[row * panel->width + column]);
-    int middle = y + (panel->height - SN_TEXT_HEIGHT) / 2;
-    sn_canvas_text(canvas, x + 6, middle, "R", DIM);
-    sn_canvas_text(canvas, x + panel->width - 6 - SN_TEXT_WIDTH, middle, "L", DIM);
+    side_draw(canvas, x + 6, y + 6, "R");
+    side_draw(canvas, x + panel->width - 6 - SN_TEXT_WIDTH, y + 6, "L");
 }
 
 static void panel_titles_draw(sn_canvas *canvas, int column_width)
