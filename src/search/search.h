@@ -45,7 +45,7 @@ void sn_trial_result_clear(sn_trial_result *result);
 /** What a running training reports to; it stores at once. */
 typedef struct sn_search_reporter sn_search_reporter;
 
-/** The training begins anew, e.g. since its process died: what was reported so far is dropped. */
+/** The training is attempted again, e.g. since its process died. Epochs reported again replace the first. */
 sn_status sn_search_report_retry(sn_search_reporter *reporter, sn_error *error);
 
 /** An epoch (1, 2, ...) ended: mean training loss, mean validation Dice (NaN: not measured). */

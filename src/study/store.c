@@ -1,6 +1,5 @@
 #include "study/store.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -53,17 +52,22 @@ static const char schema[] = "CREATE TABLE settings ("
 sn_status sn_store_error(const sn_study *study, sn_error *error)
 {
     int code = sqlite3_errcode(study->db) & 0xff;
-    int cause = code == SQLITE_IOERR ? sqlite3_system_errno(study->db) : 0;
-    if (code == SQLITE_FULL || cause == ENOSPC || cause == EDQUOT || cause == EFBIG)
+    if (code == SQLITE_FULL)
         return sn_error_set(error, SN_ERR_IO,
                             "%s: the disk is full; free some space and give the command again", study->path);
+    if (sqlite3_extended_errcode(study->db) == SQLITE_IOERR_WRITE) /* SQLite does not tell why */
+        return sn_error_set(
+            error, SN_ERR_IO,
+            "%s: cannot write: over the quota or the limit of a file's size, or a broken disk; "
+            "put that right and give the command again",
+            study->path);
     if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
         return sn_error_set(error, SN_ERR_INPUT, "%s: damaged, or not the database of a study (%s)",
                             study->path, sqlite3_errmsg(study->db));
     if (code == SQLITE_NOMEM)
         return sn_error_set(error, SN_ERR_MEMORY, "%s: out of memory", study->path);
-    return sn_error_set(error, SN_ERR_IO, "%s: cannot read or write: %s%s%s", study->path,
-                        sqlite3_errmsg(study->db), cause == 0 ? "" : ": ", cause == 0 ? "" : strerror(cause));
+    return sn_error_set(error, SN_ERR_IO, "%s: cannot read or write: %s", study->path,
+                        sqlite3_errmsg(study->db));
 }
 
 sn_status sn_store_exec(sn_study *study, const char *sql, sn_error *error)

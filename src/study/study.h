@@ -134,8 +134,8 @@ typedef struct sn_study_trial {
 typedef sn_status sn_study_trial_visitor(const sn_study_trial *trial, void *context, sn_error *error);
 
 /**
- * Begin an attempt at training a network. An unfinished training of the same network is begun anew: its
- * epochs are dropped.
+ * Begin an attempt at training a network, the first or, where it is unfinished, a further one. Epochs of
+ * earlier attempts stay: the new one replaces those that it does not take over from a checkpoint.
  *
  * @param[out] id    of the trial
  * @param[in]  trial network, arch, parameters, planned_bytes

@@ -6,16 +6,16 @@
     "id, network, arch, parameters, planned_bytes, attempts, started, finished, outcome, reason, dice, "     \
     "labels, seconds, (SELECT min(number) FROM iterations WHERE trial = id)"
 
-static sn_status trial_upsert(int64_t *id, sn_study *study, const sn_study_trial *trial, sn_error *error)
+sn_status sn_study_trial_begin(int64_t *id, sn_study *study, const sn_study_trial *trial, sn_error *error)
 {
     static const char sql[] =
         "INSERT INTO trials (network, arch, parameters, planned_bytes, attempts, started)"
         " VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (network) DO UPDATE"
-        " SET attempts = attempts + 1, started = excluded.started WHERE finished IS NULL"
-        " RETURNING id";
+        " SET attempts = attempts + 1, started = excluded.started WHERE finished IS NULL RETURNING id";
     sn_status status;
     sqlite3_stmt *statement = NULL;
     bool row;
+    *id = 0;
     SN_TRY(sn_store_prepare(&statement, study, sql, error));
     sqlite3_bind_text(statement, 1, trial->network, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 2, trial->arch, -1, SQLITE_STATIC);
@@ -23,38 +23,15 @@ static sn_status trial_upsert(int64_t *id, sn_study *study, const sn_study_trial
     sqlite3_bind_int64(statement, 4, trial->planned_bytes);
     sqlite3_bind_int64(statement, 5, (sqlite3_int64)time(NULL));
     SN_TRY(sn_store_step(&row, study, statement, error));
-    if (row)
-        *id = sqlite3_column_int64(statement, 0);
-    else
+    if (!row) {
         status = sn_error_set(error, SN_ERR_ARG, "%s: network %s was trained already", study->path,
                               trial->network);
+        goto done;
+    }
+    *id = sqlite3_column_int64(statement, 0);
+    SN_TRY(sn_store_run(study, statement, error)); /* the end of the rows commits */
 done:
     sqlite3_finalize(statement);
-    return status;
-}
-
-static sn_status epochs_drop(sn_study *study, int64_t trial, sn_error *error)
-{
-    sn_status status;
-    sqlite3_stmt *statement = NULL;
-    SN_TRY(sn_store_prepare(&statement, study, "DELETE FROM epochs WHERE trial = ?", error));
-    sqlite3_bind_int64(statement, 1, trial);
-    SN_TRY(sn_store_run(study, statement, error));
-done:
-    sqlite3_finalize(statement);
-    return status;
-}
-
-sn_status sn_study_trial_begin(int64_t *id, sn_study *study, const sn_study_trial *trial, sn_error *error)
-{
-    sn_status status;
-    *id = 0;
-    SN_TRY(sn_store_exec(study, "BEGIN IMMEDIATE", error));
-    status = trial_upsert(id, study, trial, error);
-    if (status == SN_OK)
-        status = epochs_drop(study, *id, error);
-    status = sn_store_end(study, status, error);
-done:
     return status;
 }
 
