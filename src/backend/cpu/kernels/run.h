@@ -1,0 +1,46 @@
+/**
+ * The kernels of one instruction set, one for each kind of operation; see op.h for what each one means.
+ */
+#ifndef SN_BACKEND_CPU_RUN_H
+#define SN_BACKEND_CPU_RUN_H
+
+#include <omp.h>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/vector.h"
+
+#define SN_CPU_RUN(kind) SN_CPU_NAME(sn_cpu_##kind)
+
+sn_cpu_kernel SN_CPU_RUN(conv3d), SN_CPU_RUN(conv3d_backward_weights);
+sn_cpu_kernel SN_CPU_RUN(bias), SN_CPU_RUN(bias_backward), SN_CPU_RUN(prelu), SN_CPU_RUN(prelu_backward);
+sn_cpu_kernel SN_CPU_RUN(sum), SN_CPU_RUN(channel_dropout);
+sn_cpu_kernel SN_CPU_RUN(batchnorm), SN_CPU_RUN(batchnorm_apply), SN_CPU_RUN(batchnorm_backward);
+sn_cpu_kernel SN_CPU_RUN(batchnorm_running);
+sn_cpu_kernel SN_CPU_RUN(maxpool), SN_CPU_RUN(maxpool_backward);
+sn_cpu_kernel SN_CPU_RUN(upsample), SN_CPU_RUN(upsample_backward);
+sn_cpu_kernel SN_CPU_RUN(concat), SN_CPU_RUN(window), SN_CPU_RUN(affine_warp);
+sn_cpu_kernel SN_CPU_RUN(softmax), SN_CPU_RUN(loss), SN_CPU_RUN(overlap), SN_CPU_RUN(argmax);
+sn_cpu_kernel SN_CPU_RUN(nadam);
+
+/* This thread's own memory, inside a parallel region. */
+static inline void *sn_cpu_thread_scratch(const sn_cpu_call *call)
+{
+    return call->scratch + (size_t)omp_get_thread_num() * call->scratch_bytes;
+}
+
+/* The voxels of one chunk of one channel: the unit of work of most kernels. */
+typedef struct sn_cpu_span {
+    int64_t channel; /* n*C + c */
+    int64_t begin;   /* of its first voxel, from the start of the tensor */
+    int64_t count;
+} sn_cpu_span;
+
+static inline sn_cpu_span sn_cpu_span_of(int64_t unit, int64_t voxels)
+{
+    int64_t chunks = sn_cpu_chunks(voxels), first = unit % chunks * SN_CPU_CHUNK;
+    int64_t rest = voxels - first;
+    return (sn_cpu_span){unit / chunks, unit / chunks * voxels + first,
+                         rest < SN_CPU_CHUNK ? rest : SN_CPU_CHUNK};
+}
+
+#endif

@@ -1,0 +1,40 @@
+/* How much memory the kernels need beside their operands. */
+#include "backend/cpu/kernels.h"
+
+static size_t loss_workspace(const sn_tensor_desc *scores)
+{
+    int64_t voxels = sn_tensor_voxels(scores), channels = scores->shape[1];
+    size_t sums = (size_t)(sn_cpu_chunks(voxels) * (3 * channels + 1)) * sizeof(double);
+    return sums + (size_t)(2 * voxels) * sizeof(float);
+}
+
+size_t sn_cpu_workspace(const sn_op *op)
+{
+    const sn_tensor_desc *x = &op->inputs[0].desc;
+    switch (op->kind) {
+    case SN_OP_LOSS:
+        return loss_workspace(x);
+    case SN_OP_OVERLAP:
+        return (size_t)(x->shape[0] * x->shape[1] * 3) * sizeof(int64_t);
+    default:
+        return 0;
+    }
+}
+
+size_t sn_cpu_scratch(const sn_op *op, const void *plan)
+{
+    (void)plan;
+    size_t channels = (size_t)op->inputs[0].desc.shape[1];
+    size_t block = channels * SN_CPU_CLASS_BLOCK * sizeof(float);
+    switch (op->kind) {
+    case SN_OP_SOFTMAX:
+    case SN_OP_ARGMAX:
+        return block;
+    case SN_OP_OVERLAP:
+        return block + channels * 3 * sizeof(int64_t);
+    case SN_OP_LOSS:
+        return block + channels * 2 * 64; /* two vectors of double sums a class, of at most 64 bytes */
+    default:
+        return 0;
+    }
+}
