@@ -1,0 +1,50 @@
+#!/bin/sh
+# The whole way, from labelled volumes to segmentations: make demo, or make demo DATA=folder with a dataset.json.
+# Each command is printed before it runs. Interrupted, the demo goes on where it was.
+set -eu
+cd "$(dirname "$0")/.."
+PATH="$PWD/build:$PATH"
+
+# Print a command, then run it.
+run() {
+    printf '\n$ %s\n' "$*"
+    "$@"
+}
+
+templates=/usr/share/mricron/templates
+if [ -n "${DATA:-}" ]; then
+    data=${DATA%/}
+    out=demo/$(basename "$data")
+    space=segnas4 size=auto iterations=20 search_epochs=10 epochs=60
+else
+    data=demo/data
+    out=demo
+    space=segnas4 size=auto iterations=12 search_epochs=2 epochs=12
+    if [ ! -e "$data/dataset.json" ]; then
+        echo "1. A cohort: Debian's labelled brain (package mricron-data), deformed twenty times."
+        mkdir -p "$out"
+        run segnas3d synth $templates/ch2.nii.gz $templates/aal.nii.gz -o "$data" -n 20 --spacing 4 \
+            --structures examples/aal_merged.json
+    fi
+fi
+mkdir -p "$out"
+
+printf '\n2. Is the data set sound?\n'
+run segnas3d check "$data"
+
+printf '\n3. A search for the best network, much shorter than a real one.\n'
+run segnas3d search "$data" -o "$out/study" --space $space --size $size \
+    --iterations $iterations --epochs $search_epochs
+
+printf '\n4. The winner, trained for longer.\n'
+run segnas3d train "$data" -o "$out/model.safetensors" --study "$out/study" --size $size --epochs $epochs
+
+printf '\n5. The cases that no training has seen.\n'
+run segnas3d predict "$out/model.safetensors" "$data" --split test -o "$out/predictions"
+
+printf '\n6. How good is it?\n'
+run segnas3d evaluate --reference "$data/labelsTr" --prediction "$out/predictions" --dataset "$data" --partial \
+    --picture "$out/demo.png" --images "$data/imagesTr"
+
+printf '\nThe picture: %s\nThe numbers: %s\nThe model:   %s\n' "$out/demo.png" "$out/predictions/summary.json" \
+    "$out/model.safetensors"
