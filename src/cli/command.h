@@ -24,6 +24,6 @@ typedef struct cli_command {
     cli_run *run;
 } cli_command;
 
-cli_run cmd_check, cmd_evaluate, cmd_inspect, cmd_synth;
+cli_run cmd_check, cmd_evaluate, cmd_inspect, cmd_predict, cmd_search, cmd_synth, cmd_train;
 
 #endif

@@ -6,12 +6,16 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/options.h"
+#include "search/trial.h"
 
 enum { EXIT_PARTLY = 4 };
 
 /* In the order in which a user needs them. */
 static const cli_command commands[] = {
     {"check", "find every fault in a data set, and say how to mend it", cmd_check},
+    {"search", "find the best network of a space for a data set", cmd_search},
+    {"train", "train one network", cmd_train},
+    {"predict", "segment images", cmd_predict},
     {"evaluate", "compare predictions with the truth", cmd_evaluate},
     {"inspect", "describe a network before it is trained", cmd_inspect},
     {"synth", "make a cohort by deforming one labelled volume", cmd_synth},
@@ -72,6 +76,12 @@ static sn_status command_run(bool *partly, const cli_command *command, int argc,
     return status;
 }
 
+/* A trial in a process of its own, started by `search`; not a command for people. */
+static int worker(const char *master_pid)
+{
+    return sn_worker_main(master_pid, sn_trial_handler, NULL);
+}
+
 int main(int argc, char **argv)
 {
     sn_error error = SN_ERROR_INIT;
@@ -89,6 +99,8 @@ int main(int argc, char **argv)
         return 0;
     }
     sn_interrupt_install();
+    if (argc == 3 && strcmp(argv[1], "worker") == 0)
+        return worker(argv[2]);
     const cli_command *command = command_find(argv[1], &error);
     sn_status status =
         command != NULL ? command_run(&partly, command, argc - 1, argv + 1, &error) : SN_ERR_ARG;

@@ -94,7 +94,7 @@ sn_status sn_trials_estimate_time(sn_trials_estimate *estimate, const sn_trials 
     sn_status status;
     int trained;
     sn_arch first;
-    double mean_work, first_work = 1, seconds;
+    double mean_work = 0, first_work = 1, seconds;
     const int *count = trials->task->split.count;
     SN_TRY(sample_space(&trained, &mean_work, &first, &first_work, trials, error));
     if (trained == 0) {

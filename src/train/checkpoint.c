@@ -14,7 +14,7 @@ static void add_array(sn_arrays *arrays, const char *prefix, const char *name, s
                       void *data)
 {
     sn_array *array = &arrays->items[arrays->count++];
-    snprintf(array->name, sizeof array->name, "%s%s", prefix, name);
+    snprintf(array->name, sizeof array->name, "%s%.*s", prefix, SN_NAME - 1, name);
     array->desc = desc;
     array->data = data;
 }

@@ -1,0 +1,37 @@
+/**
+ * What `train` and `search` share: the options of a training, and its progress.
+ */
+#ifndef SN_CLI_TRAINING_H
+#define SN_CLI_TRAINING_H
+
+#include "cli/command.h"
+#include "cli/options.h"
+#include "train/task.h"
+
+enum { CLI_TRAINING_OPTIONS = 17 };
+
+/* Targets of the options; integers are 64-bit because the parser writes them so. */
+typedef struct cli_training {
+    int64_t size[3];
+    int64_t epochs, batch, seed, threads, memory, cases, folds, fold;
+    double learning_rate, dropout;
+    const char *loss, *device, *groups, *splits;
+} cli_training;
+
+/** The defaults: method.md's; threads all cores, memory 0 (not given). */
+cli_training cli_training_defaults(void);
+
+/** Write the rows of the shared options to `table`, which has room for CLI_TRAINING_OPTIONS; returns their number. */
+int cli_training_table(cli_option *table, cli_training *options);
+
+/** The task and the run that the options mean; strings stay the options'. SN_ERR_ARG. */
+sn_status cli_training_apply(sn_task_options *task, sn_task_run *run, const cli_training *options,
+                             const char *dataset, sn_error *error);
+
+/** The budget where --memory is not given: nine tenths of what this process may use. */
+int64_t cli_training_memory(void);
+
+/** "segmentation of 2 labels, 104 training and ... cases, box 48x64x48 at 1 mm": to the log. */
+void cli_training_announce(const sn_task *task);
+
+#endif
