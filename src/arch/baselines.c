@@ -1,9 +1,7 @@
 /* The networks that SegNAS3D was compared with. */
-#include <stdio.h>
-
 #include "arch/layers.h"
 
-/* `name`.weight and `name`.bias. */
+/* scores.weight and scores.bias. */
 static sn_tensor scores_of(sn_graph *graph, sn_tensor x, int classes)
 {
     return sn_graph_bias(graph, "scores", sn_graph_conv3d(graph, "scores", x, classes, 1, 1, 1));
@@ -13,9 +11,9 @@ static sn_tensor scores_of(sn_graph *graph, sn_tensor x, int classes)
 static sn_tensor unet3d_pair(sn_graph *graph, const char *side, int level, sn_tensor x, int first, int second)
 {
     char name[SN_NAME];
-    snprintf(name, sizeof name, "%s.%d.1", side, level);
+    sn_layer_name(name, "%s.%d.1", side, level);
     x = sn_layer_conv(graph, name, x, first, 3, 1, 1, true);
-    snprintf(name, sizeof name, "%s.%d.2", side, level);
+    sn_layer_name(name, "%s.%d.2", side, level);
     return sn_layer_conv(graph, name, x, second, 3, 1, 1, true);
 }
 
@@ -32,7 +30,7 @@ sn_tensor sn_unet3d_scores(sn_graph *graph, sn_tensor image, int classes)
     x = unet3d_pair(graph, "encoder", SN_UNET3D_POOLINGS, x, 32 << SN_UNET3D_POOLINGS,
                     64 << SN_UNET3D_POOLINGS);
     for (int l = SN_UNET3D_POOLINGS - 1; l >= 0; l--) {
-        snprintf(name, sizeof name, "decoder.%d.up", l);
+        sn_layer_name(name, "decoder.%d.up", l);
         x = sn_graph_conv3d_transposed(graph, name, x, sn_layer_channels(graph, x));
         x = sn_graph_bias(graph, name, x);
         x = sn_graph_concat(graph, (sn_tensor[]){x, level_output[l]}, 2);
@@ -41,13 +39,13 @@ sn_tensor sn_unet3d_scores(sn_graph *graph, sn_tensor image, int classes)
     return scores_of(graph, x, classes);
 }
 
-/* Batch normalisation and PReLU of what the strided and transposed convolution `prefix`.conv gave. */
+/* `prefix`.norm and `prefix`.prelu, for the strided and the transposed convolutions. */
 static sn_tensor vnet_activate(sn_graph *graph, const char *prefix, sn_tensor x)
 {
     char name[SN_NAME];
-    snprintf(name, sizeof name, "%s.norm", prefix);
+    sn_layer_name(name, "%s.norm", prefix);
     x = sn_graph_batchnorm(graph, name, x, false);
-    snprintf(name, sizeof name, "%s.prelu", prefix);
+    sn_layer_name(name, "%s.prelu", prefix);
     return sn_graph_prelu(graph, name, x);
 }
 
@@ -56,14 +54,14 @@ static sn_tensor vnet_stage(sn_graph *graph, const char *stage, sn_tensor x, sn_
                             int count)
 {
     char name[SN_NAME];
-    snprintf(name, sizeof name, "%s.residual", stage);
+    sn_layer_name(name, "%s.residual", stage);
     residual = sn_layer_skip(graph, name, residual, channels);
     for (int i = 1; i <= count; i++) {
-        snprintf(name, sizeof name, "%s.%d", stage, i);
+        sn_layer_name(name, "%s.%d", stage, i);
         x = sn_layer_conv(graph, name, x, channels, 5, 1, 1, false);
         if (i == count)
             x = sn_graph_sum(graph, (sn_tensor[]){x, residual}, 2);
-        snprintf(name, sizeof name, "%s.%d.prelu", stage, i);
+        sn_layer_name(name, "%s.%d.prelu", stage, i);
         x = sn_graph_prelu(graph, name, x);
     }
     return x;
@@ -79,21 +77,21 @@ sn_tensor sn_vnet_scores(sn_graph *graph, sn_tensor image, int classes)
     sn_tensor level_output[SN_VNET_POOLINGS + 1], x = image;
     for (int l = 0; l <= SN_VNET_POOLINGS; l++) {
         if (l > 0) {
-            snprintf(name, sizeof name, "encoder.%d.down.conv", l);
+            sn_layer_name(name, "encoder.%d.down.conv", l);
             x = sn_graph_conv3d(graph, name, x, 16 << l, 2, 1, 2);
-            snprintf(name, sizeof name, "encoder.%d.down", l);
+            sn_layer_name(name, "encoder.%d.down", l);
             x = vnet_activate(graph, name, x);
         }
-        snprintf(name, sizeof name, "encoder.%d", l);
+        sn_layer_name(name, "encoder.%d", l);
         x = level_output[l] = vnet_stage(graph, name, x, x, 16 << l, down[l]);
     }
     for (int l = SN_VNET_POOLINGS - 1; l >= 0; l--) {
-        snprintf(name, sizeof name, "decoder.%d.up.conv", l);
+        sn_layer_name(name, "decoder.%d.up.conv", l);
         x = sn_graph_conv3d_transposed(graph, name, x, 32 << l);
-        snprintf(name, sizeof name, "decoder.%d.up", l);
+        sn_layer_name(name, "decoder.%d.up", l);
         sn_tensor raised = vnet_activate(graph, name, x);
         x = sn_graph_concat(graph, (sn_tensor[]){raised, level_output[l]}, 2);
-        snprintf(name, sizeof name, "decoder.%d", l);
+        sn_layer_name(name, "decoder.%d", l);
         x = vnet_stage(graph, name, x, raised, 32 << l, up[l]);
     }
     return scores_of(graph, x, classes);

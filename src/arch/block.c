@@ -1,10 +1,9 @@
 #include "arch/block.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "arch/text.h"
 #include "base/memory.h"
 
 enum { MAX_ORDERS = 5040 }; /* orders of look-alike nodes that are tried */
@@ -318,30 +317,27 @@ done:
 
 sn_status sn_block_format(char **text, const sn_block *block, sn_error *error)
 {
-    char *buffer = NULL;
-    size_t size = 0;
+    sn_text out;
     *text = NULL;
-    FILE *stream = open_memstream(&buffer, &size);
-    if (stream == NULL)
-        return sn_error_set(error, SN_ERR_MEMORY, "out of memory: no room for a block's text");
+    sn_status status = sn_text_begin(&out, error);
+    if (status != SN_OK)
+        return status;
     for (int t = 0; t < block->terms; t++)
-        fprintf(stream, "t%d = %s v%d; ", t + 1, sn_block_op_name(block->term[t].op), block->term[t].source);
+        fprintf(out.stream, "t%d = %s v%d; ", t + 1, sn_block_op_name(block->term[t].op),
+                block->term[t].source);
     for (int v = 1; v < block->nodes; v++) {
         const char *plus = "";
-        fprintf(stream, "v%d =", v);
+        fprintf(out.stream, "v%d =", v);
         for (int t = 0; t < block->terms; t++) {
             uint32_t count = row(block, v)[t];
             if (count > 1)
-                fprintf(stream, "%s %u t%d", plus, count, t + 1);
+                fprintf(out.stream, "%s %u t%d", plus, (unsigned)count, t + 1);
             else if (count == 1)
-                fprintf(stream, "%s t%d", plus, t + 1);
+                fprintf(out.stream, "%s t%d", plus, t + 1);
             if (count > 0)
                 plus = " +";
         }
-        fputs(v + 1 < block->nodes ? "; " : "", stream);
+        fputs(v + 1 < block->nodes ? "; " : "", out.stream);
     }
-    fclose(stream);
-    sn_status status = sn_string_copy(text, buffer, error);
-    free(buffer);
-    return status;
+    return sn_text_end(&out, text, error);
 }

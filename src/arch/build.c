@@ -1,9 +1,5 @@
 #include "arch/build.h"
 
-#include <assert.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "arch/block.h"
 #include "arch/layers.h"
 #include "base/memory.h"
@@ -60,7 +56,7 @@ static sn_tensor term_add(network *net, place *at, int t)
     const sn_term *term = &net->block->term[t];
     char name[SN_NAME];
     int kernel, dilation;
-    snprintf(name, sizeof name, "%s.term%d", at->name, t + 1);
+    sn_layer_name(name, "%s.term%d", at->name, t + 1);
     if (term->op == SN_BLOCK_SKIP)
         return sn_layer_skip(net->graph, name, at->node[term->source], at->channels);
     sn_block_op_conv(term->op, &kernel, &dilation);
@@ -121,7 +117,7 @@ static sn_tensor megablock(network *net, const char *name, sn_tensor x, int chan
     y = sn_graph_channel_dropout(net->graph, y, net->dropout, net->blocks_built++);
     if (!net->arch->res)
         return y;
-    snprintf(residual, sizeof residual, "%s.residual", name);
+    sn_layer_name(residual, "%s.residual", name);
     x = sn_layer_skip(net->graph, residual, x, channels);
     return sn_graph_sum(net->graph, (sn_tensor[]){y, x}, 2);
 }
@@ -131,7 +127,7 @@ static sn_tensor megablock(network *net, const char *name, sn_tensor x, int chan
 static sn_tensor level_scores(network *net, int level, sn_tensor x, sn_tensor deeper, int classes)
 {
     char name[SN_NAME];
-    snprintf(name, sizeof name, "scores.%d", level);
+    sn_layer_name(name, "scores.%d", level);
     sn_tensor scores = sn_graph_conv3d(net->graph, name, x, classes, 1, 1, 1);
     if (deeper == SN_NO_TENSOR)
         return scores;
@@ -145,7 +141,7 @@ static sn_tensor segnas_scores(network *net, sn_tensor image, int classes)
     int n = net->arch->n, p = net->arch->p;
     sn_tensor level_output[SN_ARCH_MAX_POOLINGS], x = image, scores = SN_NO_TENSOR;
     for (int l = 0; l < p; l++) {
-        snprintf(name, sizeof name, "encoder.%d", l);
+        sn_layer_name(name, "encoder.%d", l);
         level_output[l] = megablock(net, name, x, n << l);
         x = sn_graph_maxpool(net->graph, level_output[l]);
     }
@@ -153,7 +149,7 @@ static sn_tensor segnas_scores(network *net, sn_tensor image, int classes)
     for (int l = p - 1; l >= 0; l--) {
         x = sn_graph_upsample(net->graph, x, 2);
         x = sn_graph_concat(net->graph, (sn_tensor[]){x, level_output[l]}, 2);
-        snprintf(name, sizeof name, "decoder.%d", l);
+        sn_layer_name(name, "decoder.%d", l);
         x = megablock(net, name, x, n << l);
         if (net->arch->sup || l == 0)
             scores = level_scores(net, l, x, scores, classes);

@@ -1,9 +1,21 @@
 #include "arch/layers.h"
 
+#include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+
+void sn_layer_name(char name[SN_NAME], const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(name, SN_NAME, format, arguments);
+    va_end(arguments);
+    assert(length < SN_NAME);
+    (void)length;
+}
 
 int sn_layer_channels(const sn_graph *graph, sn_tensor x)
 {
@@ -14,9 +26,9 @@ sn_tensor sn_layer_conv(sn_graph *graph, const char *prefix, sn_tensor x, int ch
                         int dilation, int stride, bool relu)
 {
     char name[SN_NAME];
-    snprintf(name, sizeof name, "%s.conv", prefix);
+    sn_layer_name(name, "%s.conv", prefix);
     sn_tensor y = sn_graph_conv3d(graph, name, x, channels, kernel, dilation, stride);
-    snprintf(name, sizeof name, "%s.norm", prefix);
+    sn_layer_name(name, "%s.norm", prefix);
     return sn_graph_batchnorm(graph, name, y, relu);
 }
 

@@ -6,6 +6,9 @@
 
 #include "nn/graph.h"
 
+/** Write the name of a layer as printf does. */
+void sn_layer_name(char name[SN_NAME], const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /** Channels of a tensor; 0 for SN_NO_TENSOR. */
 int sn_layer_channels(const sn_graph *graph, sn_tensor x);
 
