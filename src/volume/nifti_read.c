@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 
 enum {
@@ -60,7 +61,8 @@ static sn_status open_file(gzFile *file, int64_t *size, const char *path, sn_err
     struct stat info;
     *file = NULL;
     if (stat(path, &info) != 0)
-        return sn_error_set(error, SN_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
+        return sn_error_set(error, SN_ERR_INPUT, "%s: cannot read: %s: check its name", path,
+                            strerror(errno));
     if (!S_ISREG(info.st_mode))
         return sn_error_set(error, SN_ERR_INPUT, "%s: not a file", path);
     *size = info.st_size;
@@ -113,7 +115,7 @@ static sn_status header_read(reader *self, const char *header_path, sn_error *er
                             self->path);
     self->header = two ? nifti_convert_n2hdr2nim(bytes.two, header_path)
                        : nifti_convert_n1hdr2nim(bytes.one, header_path);
-    if (self->header == NULL)
+    if (self->header == NULL || self->header->ndim < 1)
         return sn_error_set(error, SN_ERR_INPUT,
                             "%s: the NIfTI header is invalid (dimensions or data type): write the file again",
                             self->path);
@@ -213,7 +215,7 @@ static sn_status reader_open_voxels(reader *self, sn_error *error)
     bool single = header->nifti_type == NIFTI_FTYPE_NIFTI1_1 || header->nifti_type == NIFTI_FTYPE_NIFTI2_1;
     const char *path = single ? self->path : header->iname;
     int64_t size, bytes;
-    if (path == NULL)
+    if (!single && (path == NULL || !sn_path_exists(path)))
         return sn_error_set(error, SN_ERR_INPUT, "%s: its voxels are missing: put the .img file beside it",
                             self->path);
     if (!type_is_read(header->datatype))
@@ -293,19 +295,24 @@ static void decode(double *values, const unsigned char *raw, int count, int type
 #undef DECODE
 }
 
+/* Read to the end of the file: only then has zlib compared its checksum. */
+static sn_status reader_finish(reader *self, sn_error *error)
+{
+    int zlib;
+    while (gzread(self->file, self->raw, sizeof self->raw) > 0)
+        ;
+    gzerror(self->file, &zlib);
+    return zlib == Z_OK || zlib == Z_STREAM_END ? SN_OK : error_truncated(self->path, error);
+}
+
 /* Read the next voxels (at most CHUNK) into self->values, scaled; `*count` is 0 after the last one. */
 static sn_status reader_next(reader *self, int *count, sn_error *error)
 {
     const nifti_image *header = self->header;
     int64_t left = self->total - self->next;
     *count = (int)(left < CHUNK ? left : CHUNK);
-    if (*count == 0) {
-        /* To the end of the file: only then has zlib compared its checksum. */
-        int got;
-        while ((got = gzread(self->file, self->raw, sizeof self->raw)) > 0)
-            ;
-        return got == 0 ? SN_OK : error_truncated(self->path, error);
-    }
+    if (*count == 0)
+        return reader_finish(self, error);
     if (!read_all(self->file, self->raw, (size_t)*count * (size_t)header->nbyper))
         return error_truncated(self->path, error);
     if (header->byteorder != nifti_short_order() && header->swapsize > 1)

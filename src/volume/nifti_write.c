@@ -153,9 +153,10 @@ static sn_status writer_add_header(writer *self, const sn_grid *grid, int64_t ch
     image.iname_offset = offset;
     if (one ? nifti_convert_nim2n1hdr(&image, &header1) : nifti_convert_nim2n2hdr(&image, &header2))
         return sn_error_set(error, SN_ERR_FAILED, "nifti: nifti_clib could not make the header");
-    /* nifti_clib leaves qfac out where there is no qform. */
+    /* nifti_clib leaves qfac out where there is no qform, and of NIfTI-2's magic number the second half. */
     header1.pixdim[0] = (float)image.qfac;
     header2.pixdim[0] = image.qfac;
+    memcpy(header2.magic, "n+2\0\r\n\032\n", sizeof header2.magic);
     writer_add(self, one ? (const void *)&header1 : (const void *)&header2,
                (size_t)offset - sizeof no_extensions);
     writer_add(self, no_extensions, sizeof no_extensions);
