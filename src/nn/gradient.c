@@ -86,11 +86,17 @@ static bool is_cheap(sn_op_kind kind)
 }
 
 /*
- * How many forward operations lie between two uses of a value for it to be kept from the one to the other;
- * beyond, it is computed again. Within: the operations of one block that share an input. Beyond: an encoder's
- * output, which the decoder uses.
+ * How many forward operations may lie between two uses of a copy; beyond, it is made again, because it would lie
+ * idle too long: an encoder's output, for the decoder and then for the encoder itself.
  */
-enum { REUSE = 32 };
+enum { REUSE = 16 };
+
+/* Whether the forward value itself is there for backward operations. */
+static bool is_kept(const backward *b, sn_tensor tensor)
+{
+    int producer = b->producer[tensor];
+    return !b->recompute || producer < 0 || !is_cheap(graph_current(b->graph)->nodes[producer].kind);
+}
 
 static sn_tensor value(backward *b, sn_tensor tensor);
 
@@ -118,8 +124,7 @@ static sn_tensor recompute(backward *b, sn_tensor tensor)
 /* The forward value of a tensor for use in a backward operation: itself where it is kept, else a copy. */
 static sn_tensor value(backward *b, sn_tensor tensor)
 {
-    int producer = b->producer[tensor];
-    if (!b->recompute || producer < 0 || !is_cheap(graph_current(b->graph)->nodes[producer].kind))
+    if (is_kept(b, tensor))
         return tensor;
     if (b->copy[tensor] == SN_NO_TENSOR || b->copied_at[tensor] - b->position > REUSE) {
         b->copy[tensor] = recompute(b, tensor);
@@ -128,52 +133,67 @@ static sn_tensor value(backward *b, sn_tensor tensor)
     return b->copy[tensor];
 }
 
-/* y = conv(x, w). The weights first: then x may die before dx is born. */
-static void conv3d_gradient(backward *b, const sn_node *node, sn_tensor dy)
+static bool is_convolution(const sn_node *node)
 {
-    sn_tensor x = node->inputs[0], w = node->inputs[1];
-    sn_tensor x_value = value(b, x);
+    return node->kind == SN_OP_CONV3D || node->kind == SN_OP_CONV3D_BACKWARD_DATA;
+}
+
+/* dw of y = conv(x, w); in a transposed convolution x and y have changed places. */
+static void convolution_weights(backward *b, const sn_node *node)
+{
+    sn_tensor x = value(b, node->inputs[0]), dy = b->gradient[node->outputs[0]];
+    bool transposed = node->kind == SN_OP_CONV3D_BACKWARD_DATA;
     sn_node weights = {.kind = SN_OP_CONV3D_BACKWARD_WEIGHTS,
                        .params = node->params,
                        .input_count = 2,
                        .output_count = 1,
-                       .inputs = {x_value, dy},
-                       .outputs = {parameter_gradient(b, w)}};
+                       .inputs = {transposed ? dy : x, transposed ? x : dy},
+                       .outputs = {parameter_gradient(b, node->inputs[1])}};
     append(b, &weights);
+}
+
+/* dx of y = conv(x, w): the transposed convolution, or the other way round. */
+static void convolution_data(backward *b, const sn_node *node)
+{
+    sn_tensor x = node->inputs[0], dy = b->gradient[node->outputs[0]];
     if (!b->wanted[x])
         return;
-    sn_node data = {.kind = SN_OP_CONV3D_BACKWARD_DATA,
+    sn_node data = {.kind = node->kind == SN_OP_CONV3D ? SN_OP_CONV3D_BACKWARD_DATA : SN_OP_CONV3D,
                     .params = node->params,
                     .input_count = 2,
                     .output_count = 1,
-                    .inputs = {dy, w},
+                    .inputs = {dy, node->inputs[1]},
                     .outputs = {transient_like(b, x)}};
     append(b, &data);
     contribute(b, x, data.outputs[0]);
 }
 
-/* y = the transposed convolution of x: y and x have changed places, and so have the roles of dy and x. */
-static void conv3d_transposed_gradient(backward *b, const sn_node *node, sn_tensor dy)
+/* The weights first: then x may die before dx is born. */
+static void convolution_gradient(backward *b, const sn_node *node, sn_tensor dy)
 {
-    sn_tensor x = node->inputs[0], w = node->inputs[1];
-    sn_tensor x_value = value(b, x);
-    sn_node weights = {.kind = SN_OP_CONV3D_BACKWARD_WEIGHTS,
-                       .params = node->params,
-                       .input_count = 2,
-                       .output_count = 1,
-                       .inputs = {dy, x_value},
-                       .outputs = {parameter_gradient(b, w)}};
-    append(b, &weights);
-    if (!b->wanted[x])
+    (void)dy;
+    if (is_kept(b, node->inputs[0])) { /* else convolutions_of does it */
+        convolution_weights(b, node);
+        convolution_data(b, node);
+    }
+}
+
+/*
+ * All convolutions that read x, a value to be computed again: they wait until the gradients of all their outputs
+ * are known, so that the copy of x is made once and lives shortly, and dies before the first dx is born. (While
+ * they wait, each dy lies where the convolution's output lay, so waiting costs no memory.)
+ */
+static void convolutions_of(backward *b, sn_tensor x)
+{
+    void (*const passes[])(backward *, const sn_node *) = {convolution_weights, convolution_data};
+    if (is_kept(b, x))
         return;
-    sn_node data = {.kind = SN_OP_CONV3D,
-                    .params = node->params,
-                    .input_count = 2,
-                    .output_count = 1,
-                    .inputs = {dy, w},
-                    .outputs = {transient_like(b, x)}};
-    append(b, &data);
-    contribute(b, x, data.outputs[0]);
+    for (int pass = 0; pass < 2; pass++)
+        for (int n = graph_current(b->graph)->loss - 1; n > b->position; n--) {
+            const sn_node node = graph_current(b->graph)->nodes[n]; /* a copy: the array grows */
+            if (is_convolution(&node) && node.inputs[0] == x && b->gradient[node.outputs[0]] != SN_NO_TENSOR)
+                passes[pass](b, &node);
+        }
 }
 
 /* y = x + b: dx = dy, without an operation. */
@@ -276,8 +296,8 @@ static void channel_dropout_gradient(backward *b, const sn_node *node, sn_tensor
 }
 
 static gradient_rule *const rules[SN_OP_KINDS] = {
-    [SN_OP_CONV3D] = conv3d_gradient,
-    [SN_OP_CONV3D_BACKWARD_DATA] = conv3d_transposed_gradient,
+    [SN_OP_CONV3D] = convolution_gradient,
+    [SN_OP_CONV3D_BACKWARD_DATA] = convolution_gradient,
     [SN_OP_BIAS] = bias_gradient,
     [SN_OP_BATCHNORM] = batchnorm_gradient,
     [SN_OP_PRELU] = prelu_gradient,
@@ -319,6 +339,7 @@ static void walk(backward *b)
                    graph_current(graph)->name);
     for (b->position = graph_current(graph)->loss - 1; b->position >= 0; b->position--) {
         const sn_node node = graph_current(graph)->nodes[b->position]; /* a copy: the array grows */
+        convolutions_of(b, node.outputs[0]);
         sn_tensor dy = b->gradient[node.outputs[0]];
         if (dy == SN_NO_TENSOR || !b->wanted[node.outputs[0]])
             continue;
