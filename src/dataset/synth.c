@@ -16,18 +16,18 @@
 #include "volume/labels.h"
 #include "volume/nifti.h"
 
-/* How far the cases of a cohort differ from the volume they come from; each is uniform in +- its limit. */
+/*
+ * How far the cases of a cohort differ from the volume they come from: uniform in +- each limit, logarithms are natural.
+ * The deformation's coefficients stay below 0.4 steps of its lattice, so it does not fold (field.h); about 2 mm rms.
+ */
 static const double ROTATION_DEG = 5; /* about each axis */
 static const double STRETCH = 0.06;   /* along each axis */
 static const double SHIFT_MM = 4;     /* along each axis */
-static const double LATTICE_MM = 32;  /* step of the deformation's lattice */
-static const double DEFORMATION_MM =
-    9;                            /* its coefficients: below 0.4 steps, so it does not fold; about 2 mm rms */
-static const double GAMMA = 0.25; /* natural logarithm of the contrast's exponent */
-static const double BIAS_MM = 80; /* step of the bias field's lattice */
-static const double BIAS = 0.35;  /* natural logarithm of its gain, coefficients */
-static const double NOISE[2] = {0.01,
-                                0.04}; /* standard deviation as a share of the brightest voxel, from .. to */
+static const double LATTICE_MM = 32, DEFORMATION_MM = 9;
+static const double LOG_GAMMA = 0.25; /* the contrast's exponent */
+static const double BIAS_LATTICE_MM = 80, LOG_BIAS = 0.35;
+static const double NOISE_LOW = 0.01,
+                    NOISE_HIGH = 0.04; /* standard deviation, as a share of the brightest voxel */
 
 /* What every case is made from. */
 typedef struct source {
@@ -280,13 +280,13 @@ static sn_status variation_draw(variation *self, const sn_grid *grid, sn_random 
         self->centre[a] = (double)(grid->extent[a] - 1) / 2;
         self->shift_mm[a] = within(random, SHIFT_MM);
         lattice[a] = LATTICE_MM / self->spacing_mm[a];
-        bias[a] = BIAS_MM / self->spacing_mm[a];
+        bias[a] = BIAS_LATTICE_MM / self->spacing_mm[a];
     }
     affine_draw(self->affine, random);
-    self->gamma = exp(within(random, GAMMA));
-    self->noise = NOISE[0] + (NOISE[1] - NOISE[0]) * sn_random_uniform(random);
+    self->gamma = exp(within(random, LOG_GAMMA));
+    self->noise = NOISE_LOW + (NOISE_HIGH - NOISE_LOW) * sn_random_uniform(random);
     SN_TRY(sn_field_create(&self->deformation, 3, grid->extent, lattice, DEFORMATION_MM, random, error));
-    SN_TRY(sn_field_create(&self->bias, 1, grid->extent, bias, BIAS, random, error));
+    SN_TRY(sn_field_create(&self->bias, 1, grid->extent, bias, LOG_BIAS, random, error));
 done:
     return status;
 }
