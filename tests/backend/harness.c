@@ -1,0 +1,185 @@
+#include "harness.h"
+
+#include "cmocka_all.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+static double *zeros(const sn_operand *operand)
+{
+    double *values = calloc((size_t)sn_tensor_count(&operand->desc), sizeof *values);
+    assert_non_null(values);
+    return values;
+}
+
+op_values op_values_make(const sn_op *op)
+{
+    op_values values = {0};
+    for (int i = 0; i < op->input_count; i++)
+        values.in[i] = zeros(&op->inputs[i]);
+    for (int o = 0; o < op->output_count; o++)
+        values.out[o] = zeros(&op->outputs[o]);
+    return values;
+}
+
+void op_values_clear(op_values *values)
+{
+    for (int i = 0; i < SN_OP_MAX_INPUTS; i++)
+        free(values->in[i]);
+    for (int o = 0; o < SN_OP_MAX_OUTPUTS; o++)
+        free(values->out[o]);
+    *values = (op_values){0};
+}
+
+void op_values_copy(op_values *to, const op_values *from, const sn_op *op)
+{
+    for (int i = 0; i < op->input_count; i++)
+        memcpy(to->in[i], from->in[i], (size_t)sn_tensor_count(&op->inputs[i].desc) * sizeof(double));
+    for (int o = 0; o < op->output_count; o++)
+        memcpy(to->out[o], from->out[o], (size_t)sn_tensor_count(&op->outputs[o].desc) * sizeof(double));
+}
+
+op_runner runner_open(const sn_backend *backend, int threads)
+{
+    op_runner made = {.backend = backend};
+    sn_error error = SN_ERROR_INIT;
+    if (backend->open(&made.device, &(sn_device_options){.threads = threads}, &error) != SN_OK)
+        fail_msg("%s: %s", backend->name, error.text);
+    return made;
+}
+
+void runner_close(op_runner *runner)
+{
+    runner->backend->close(runner->device);
+    *runner = (op_runner){0};
+}
+
+/* Values as an operand's type; the caller frees. */
+static void *encode(const sn_operand *operand, const double *values)
+{
+    int64_t count = sn_tensor_count(&operand->desc);
+    void *data = malloc(sn_tensor_bytes(&operand->desc));
+    assert_non_null(data);
+    for (int64_t i = 0; i < count; i++)
+        if (operand->desc.dtype == SN_F64)
+            ((double *)data)[i] = values[i];
+        else if (operand->desc.dtype == SN_F32)
+            ((float *)data)[i] = (float)values[i];
+        else
+            ((uint8_t *)data)[i] = (uint8_t)values[i];
+    return data;
+}
+
+static void decode(const sn_operand *operand, const void *data, double *values)
+{
+    int64_t count = sn_tensor_count(&operand->desc);
+    for (int64_t i = 0; i < count; i++)
+        if (operand->desc.dtype == SN_F64)
+            values[i] = ((const double *)data)[i];
+        else if (operand->desc.dtype == SN_F32)
+            values[i] = ((const float *)data)[i];
+        else
+            values[i] = ((const uint8_t *)data)[i];
+}
+
+/* Lay all operands one after the other; returns the bytes they take. */
+static size_t lay_out(sn_op *op, int in_place)
+{
+    size_t end = 0;
+    for (int i = 0; i < op->input_count; i++) {
+        op->inputs[i].buffer = 0;
+        op->inputs[i].offset = end;
+        end += (size_t)sn_round_up((int64_t)sn_tensor_bytes(&op->inputs[i].desc), SN_ALIGNMENT);
+    }
+    for (int o = 0; o < op->output_count; o++) {
+        op->outputs[o].buffer = 0;
+        op->outputs[o].offset = end;
+        end += (size_t)sn_round_up((int64_t)sn_tensor_bytes(&op->outputs[o].desc), SN_ALIGNMENT);
+    }
+    if (in_place != NOT_IN_PLACE)
+        op->outputs[0].offset = op->inputs[in_place].offset;
+    return end;
+}
+
+static void send(const op_runner *runner, sn_buffer *buffer, const sn_operand *operand, const double *values)
+{
+    void *data = encode(operand, values);
+    runner->backend->upload(runner->device, buffer, operand->offset, data, sn_tensor_bytes(&operand->desc));
+    free(data);
+}
+
+static void receive(const op_runner *runner, const sn_buffer *buffer, const sn_operand *operand,
+                    double *values)
+{
+    void *data = malloc(sn_tensor_bytes(&operand->desc));
+    assert_non_null(data);
+    runner->backend->download(runner->device, buffer, operand->offset, data, sn_tensor_bytes(&operand->desc));
+    decode(operand, data, values);
+    free(data);
+}
+
+/* Arbitrary bytes in the whole buffer, then what the operation reads. */
+static void send_operands(const op_runner *runner, sn_buffer *buffer, size_t bytes, const sn_op *op,
+                          const op_values *values)
+{
+    unsigned char *arbitrary = malloc(bytes);
+    assert_non_null(arbitrary);
+    memset(arbitrary, 0x42, bytes);
+    runner->backend->upload(runner->device, buffer, 0, arbitrary, bytes);
+    free(arbitrary);
+    for (int i = 0; i < op->input_count; i++)
+        send(runner, buffer, &op->inputs[i], values->in[i]);
+    for (int o = 0; o < op->output_count; o++)
+        if (sn_op_describe(op->kind)->updated_outputs >> o & 1)
+            send(runner, buffer, &op->outputs[o], values->out[o]);
+}
+
+sn_status op_try(const op_runner *runner, const sn_op *given, op_values *values, int in_place,
+                 sn_error *error)
+{
+    sn_status status;
+    const sn_backend *backend = runner->backend;
+    sn_device *device = runner->device;
+    sn_buffer *buffer = NULL, *workspace = NULL;
+    sn_program *program = NULL;
+    sn_op op = *given;
+    size_t bytes = lay_out(&op, in_place);
+    SN_TRY(sn_op_check(&op, error));
+    SN_TRY(backend->alloc(device, &buffer, bytes, error));
+    SN_TRY(backend->alloc(device, &workspace, backend->workspace(device, &op), error));
+    send_operands(runner, buffer, bytes, &op, values);
+    SN_TRY(backend->program_create(device, &program, &op, 1, &buffer, 1, workspace, error));
+    SN_TRY(backend->program_run(device, program, error));
+    backend->synchronise(device);
+    for (int o = 0; o < op.output_count; o++)
+        receive(runner, buffer, &op.outputs[o], values->out[o]);
+done:
+    backend->program_free(device, program);
+    backend->free(device, workspace);
+    backend->free(device, buffer);
+    return status;
+}
+
+void op_run(const op_runner *runner, const sn_op *op, op_values *values)
+{
+    sn_error error = SN_ERROR_INIT;
+    if (op_try(runner, op, values, NOT_IN_PLACE, &error) != SN_OK)
+        fail_msg("%s: %s", runner->backend->name, error.text);
+}
+
+sn_operand operand_of(sn_dtype dtype, int64_t n, int64_t c, int64_t d, int64_t h, int64_t w)
+{
+    return (sn_operand){.desc = {.dtype = dtype, .shape = {n, c, d, h, w}}};
+}
+
+sn_operand vector_of(sn_dtype dtype, int64_t channels)
+{
+    return operand_of(dtype, 1, channels, 1, 1, 1);
+}
+
+sn_operand like(const sn_operand *other)
+{
+    return (sn_operand){.desc = other->desc};
+}
