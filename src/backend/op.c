@@ -1,5 +1,7 @@
 #include "backend/op.h"
 
+#include <string.h>
+
 #include <assert.h>
 
 #include "base/random.h"
@@ -52,6 +54,11 @@ size_t sn_dtype_size(sn_dtype dtype)
     }
     assert(!"unknown type");
     return 0;
+}
+
+bool sn_tensor_desc_equal(const sn_tensor_desc *a, const sn_tensor_desc *b)
+{
+    return a->dtype == b->dtype && memcmp(a->shape, b->shape, sizeof a->shape) == 0;
 }
 
 int64_t sn_tensor_count(const sn_tensor_desc *desc)

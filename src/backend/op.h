@@ -42,6 +42,9 @@ typedef struct sn_tensor_desc {
     int64_t shape[SN_DIMS]; /* N, C, D, H, W, each >= 1 */
 } sn_tensor_desc;
 
+/** Whether two tensors have the same type and shape. */
+bool sn_tensor_desc_equal(const sn_tensor_desc *a, const sn_tensor_desc *b);
+
 /** Elements of a tensor. */
 int64_t sn_tensor_count(const sn_tensor_desc *desc);
 

@@ -70,7 +70,7 @@ sn_status sn_weights_upload(const sn_arrays *weights, const sn_graph *graph, sn_
         if (array == NULL)
             return sn_error_set(error, SN_ERR_INPUT, "%s: the weights '%s' are missing; copy the file again",
                                 source, info->name);
-        if (memcmp(&array->desc, &info->desc, sizeof info->desc) != 0)
+        if (!sn_tensor_desc_equal(&array->desc, &info->desc))
             return sn_error_set(error, SN_ERR_INPUT,
                                 "%s: the weights '%s' do not fit the network; copy the file again", source,
                                 info->name);

@@ -125,11 +125,6 @@ sn_tensor graph_transient(sn_graph *graph, const char *name, sn_tensor_desc desc
     return name_set(graph, info.name, name) ? tensor_add(graph, &info) : SN_NO_TENSOR;
 }
 
-static bool same_desc(const sn_tensor_desc *a, const sn_tensor_desc *b)
-{
-    return a->dtype == b->dtype && memcmp(a->shape, b->shape, sizeof a->shape) == 0;
-}
-
 sn_tensor graph_named(sn_graph *graph, const char *name, sn_role role, sn_initial initial,
                       sn_tensor_desc desc)
 {
@@ -144,7 +139,7 @@ sn_tensor graph_named(sn_graph *graph, const char *name, sn_role role, sn_initia
     if (old->role != role)
         return graph_fail(graph, SN_ERR_ARG, "tensor %s: is %s already, it cannot be %s too", name,
                           roles[old->role], roles[role]);
-    if (!same_desc(&old->desc, &desc)) {
+    if (!sn_tensor_desc_equal(&old->desc, &desc)) {
         const int64_t *a = old->desc.shape, *b = desc.shape;
         return graph_fail(graph, SN_ERR_ARG,
                           "tensor %s: has shape %lldx%lldx%lldx%lldx%lld already, another program wants "

@@ -81,13 +81,13 @@ static bool restore_arrays(sn_trainer *self, const sn_arrays *arrays, sn_error *
 {
     sn_tensor_desc desc = history_desc(self, self->epoch);
     const sn_array *history = sn_arrays_find(arrays, "history");
-    if (history == NULL || memcmp(&history->desc, &desc, sizeof desc) != 0)
+    if (history == NULL || !sn_tensor_desc_equal(&history->desc, &desc))
         return false;
     for (int i = 0; i < self->best.count; i++) {
         char name[SN_ARRAY_NAME + sizeof BEST];
         snprintf(name, sizeof name, BEST "%s", self->best.items[i].name);
         const sn_array *array = sn_arrays_find(arrays, name);
-        if (array == NULL || memcmp(&array->desc, &self->best.items[i].desc, sizeof array->desc) != 0)
+        if (array == NULL || !sn_tensor_desc_equal(&array->desc, &self->best.items[i].desc))
             return false;
         memcpy(self->best.items[i].data, array->data, sn_tensor_bytes(&array->desc));
     }
