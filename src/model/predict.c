@@ -29,25 +29,6 @@ typedef struct tiling {
     int count[3];
 } tiling;
 
-sn_status sn_predictor_create(sn_predictor **predictor, const sn_model *model, const char *source,
-                              const sn_predictor_options *options, sn_error *error)
-{
-    sn_status status;
-    sn_predictor *self = NULL;
-    *predictor = NULL;
-    SN_TRY(sn_alloc(&self, 1, sizeof *self, error));
-    self->model = model;
-    self->source = source;
-    self->options = *options;
-    SN_TRY(sn_backend_find(&self->backend, options->device, error));
-    SN_TRY(self->backend->open(&self->device, &(sn_device_options){.threads = options->threads}, error));
-    *predictor = self;
-    self = NULL;
-done:
-    sn_predictor_free(self);
-    return status;
-}
-
 static void unbind(sn_predictor *self)
 {
     sn_executor_free(self->executor);
@@ -110,12 +91,34 @@ static sn_status bind(sn_predictor *self, const int64_t extent[3], sn_error *err
     unbind(self);
     SN_TRY(make_graph(&self->graph, self, extent, error));
     SN_TRY(sn_executor_create(&self->executor, self->graph, self->backend, self->device, error));
-    SN_TRY(sn_weights_upload(&self->model->weights, self->graph, self->executor, SN_WEIGHTS_NETWORK,
-                             self->source, error));
+    sn_weights_upload(&self->model->weights, self->graph, self->executor, SN_WEIGHTS_NETWORK);
     memcpy(self->extent, extent, sizeof self->extent);
 done:
     if (status != SN_OK)
         unbind(self);
+    return status;
+}
+
+sn_status sn_predictor_create(sn_predictor **predictor, const sn_model *model, const char *source,
+                              const sn_predictor_options *options, sn_error *error)
+{
+    sn_status status;
+    sn_predictor *self = NULL;
+    sn_graph *graph = NULL;
+    *predictor = NULL;
+    SN_TRY(sn_alloc(&self, 1, sizeof *self, error));
+    self->model = model;
+    self->source = source;
+    self->options = *options;
+    SN_TRY(sn_backend_find(&self->backend, options->device, error));
+    SN_TRY(self->backend->open(&self->device, &(sn_device_options){.threads = options->threads}, error));
+    SN_TRY(make_graph(&graph, self, model->preprocessing.size, error));
+    SN_TRY(sn_weights_check(&model->weights, graph, SN_WEIGHTS_NETWORK, source, error));
+    *predictor = self;
+    self = NULL;
+done:
+    sn_graph_free(graph);
+    sn_predictor_free(self);
     return status;
 }
 

@@ -59,8 +59,8 @@ sn_status sn_weights_download(sn_arrays *weights, const sn_graph *graph, sn_exec
     return status;
 }
 
-sn_status sn_weights_upload(const sn_arrays *weights, const sn_graph *graph, sn_executor *executor,
-                            sn_weights_kind kind, const char *source, sn_error *error)
+sn_status sn_weights_check(const sn_arrays *weights, const sn_graph *graph, sn_weights_kind kind,
+                           const char *source, sn_error *error)
 {
     for (sn_tensor t = 0; t < sn_graph_tensor_count(graph); t++) {
         const sn_tensor_info *info = sn_graph_tensor(graph, t);
@@ -74,7 +74,14 @@ sn_status sn_weights_upload(const sn_arrays *weights, const sn_graph *graph, sn_
             return sn_error_set(error, SN_ERR_INPUT,
                                 "%s: the weights '%s' do not fit the network; copy the file again", source,
                                 info->name);
-        sn_executor_upload(executor, t, array->data);
     }
     return SN_OK;
+}
+
+void sn_weights_upload(const sn_arrays *weights, const sn_graph *graph, sn_executor *executor,
+                       sn_weights_kind kind)
+{
+    for (sn_tensor t = 0; t < sn_graph_tensor_count(graph); t++)
+        if (belongs(sn_graph_tensor(graph, t), kind))
+            sn_executor_upload(executor, t, sn_arrays_find(weights, sn_graph_tensor(graph, t)->name)->data);
 }

@@ -24,12 +24,16 @@ sn_status sn_weights_download(sn_arrays *weights, const sn_graph *graph, sn_exec
                               sn_weights_kind kind, sn_error *error);
 
 /**
- * Copy weights into an executor: every tensor of the kind must be there, in its shape and type.
+ * Check that weights fit a graph: every tensor of the kind is there, in its shape and type.
  *
  * @param[in] source the file they come from, for the error text
  * @return SN_OK; SN_ERR_INPUT naming the tensor that is missing or does not fit
  */
-sn_status sn_weights_upload(const sn_arrays *weights, const sn_graph *graph, sn_executor *executor,
-                            sn_weights_kind kind, const char *source, sn_error *error);
+sn_status sn_weights_check(const sn_arrays *weights, const sn_graph *graph, sn_weights_kind kind,
+                           const char *source, sn_error *error);
+
+/** Copy weights that fit (sn_weights_check) into an executor of the graph. */
+void sn_weights_upload(const sn_arrays *weights, const sn_graph *graph, sn_executor *executor,
+                       sn_weights_kind kind);
 
 #endif

@@ -77,7 +77,7 @@ done:
 }
 
 /* The file's arrays into the trainer; false where they are not this training's. */
-static bool restore_arrays(sn_trainer *self, const sn_arrays *arrays, sn_error *error)
+static bool restore_arrays(sn_trainer *self, const sn_arrays *arrays)
 {
     sn_tensor_desc desc = history_desc(self, self->epoch);
     const sn_array *history = sn_arrays_find(arrays, "history");
@@ -91,9 +91,11 @@ static bool restore_arrays(sn_trainer *self, const sn_arrays *arrays, sn_error *
             return false;
         memcpy(self->best.items[i].data, array->data, sn_tensor_bytes(&array->desc));
     }
+    if (sn_weights_check(arrays, self->graph.graph, SN_WEIGHTS_ALL, self->input->checkpoint, NULL) != SN_OK)
+        return false;
+    sn_weights_upload(arrays, self->graph.graph, self->executor, SN_WEIGHTS_ALL);
     history_from_rows(self, (const double *)(const void *)history->data);
-    return sn_weights_upload(arrays, self->graph.graph, self->executor, SN_WEIGHTS_ALL,
-                             self->input->checkpoint, error) == SN_OK;
+    return true;
 }
 
 sn_status sn_checkpoint_restore(sn_trainer *self, sn_error *error)
@@ -103,17 +105,16 @@ sn_status sn_checkpoint_restore(sn_trainer *self, sn_error *error)
     json_t *record = NULL;
     const char *key;
     json_int_t step;
-    sn_error ignored = SN_ERROR_INIT;
     const char *path = self->input->checkpoint;
     if (!sn_path_exists(path))
         return SN_OK;
     SN_TRY(sn_weights_download(&self->best, self->graph.graph, self->executor, SN_WEIGHTS_NETWORK, error));
-    if (sn_safetensors_read(&record, &arrays, path, &ignored) != SN_OK ||
+    if (sn_safetensors_read(&record, &arrays, path, NULL) != SN_OK ||
         json_unpack(record, "{s:s, s:i, s:i, s:I, s:F}", "checkpoint", &key, "epoch", &self->epoch,
                     "best_epoch", &self->best_epoch, "step", &step, "mu_product",
                     &self->nadam.mu_product) != 0 ||
         strcmp(key, self->input->key) != 0 || self->epoch > self->input->options->epochs ||
-        !restore_arrays(self, &arrays, &ignored)) {
+        !restore_arrays(self, &arrays)) {
         sn_log(SN_LOG_WARNING, "%s: not a checkpoint of this training; it starts from its beginning", path);
         self->epoch = self->best_epoch = 0;
         self->nadam.mu_product = 1;
