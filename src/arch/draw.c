@@ -97,14 +97,23 @@ static int lane_column(int lane)
     return BOX_WIDTH + LANE_WIDTH / 2 - 1 + LANE_WIDTH * lane;
 }
 
+/* The row at which edges enter a node's box; the top line of the first box takes it. */
+static int inputs_row(int node)
+{
+    return ROWS_A_NODE * node;
+}
+
+static int outputs_row(int node)
+{
+    return inputs_row(node) + 1;
+}
+
 /* Draw node `node`'s box. The input has no row of inputs, the output none of outputs. */
 static void draw_box(canvas *c, const sn_arch *arch, int node)
 {
     char label[32];
-    bool first = node == 0, last = node == arch->nodes - 1;
-    int top = ROWS_A_NODE * node, bottom = top + 3;
-    top += first;
-    bottom -= last;
+    int top = node == 0 ? 0 : inputs_row(node) - 1;
+    int bottom = node == arch->nodes - 1 ? inputs_row(node) + 1 : outputs_row(node) + 1;
     horizontal(c, top, 0, BOX_WIDTH - 1);
     horizontal(c, bottom, 0, BOX_WIDTH - 1);
     vertical(c, 0, top, bottom);
@@ -116,7 +125,7 @@ static void draw_box(canvas *c, const sn_arch *arch, int node)
 /* Draw the edge from one node to another in a lane. */
 static void draw_edge(canvas *c, int from, int to, int lane, const char *name)
 {
-    int column = lane_column(lane), start = ROWS_A_NODE * from + 2, end = ROWS_A_NODE * to + 1;
+    int column = lane_column(lane), start = outputs_row(from), end = inputs_row(to);
     horizontal(c, start, BOX_WIDTH - 1, column);
     vertical(c, column, start, end);
     horizontal(c, end, BOX_WIDTH, column);
@@ -153,7 +162,7 @@ sn_status sn_draw_block(char **text, const sn_arch *arch, sn_error *error)
     if (arch->net != SN_NET_SEGNAS)
         return no_block(arch, error);
     int columns = lane_column(assign_lanes(lane, arch));
-    SN_TRY(canvas_make(&c, ROWS_A_NODE * arch->nodes - 1, columns, error));
+    SN_TRY(canvas_make(&c, inputs_row(arch->nodes - 1) + 2, columns, error));
     for (int from = 0; from < arch->nodes; from++) {
         draw_box(&c, arch, from);
         for (int to = from + 1; to < arch->nodes; to++)

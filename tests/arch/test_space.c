@@ -1,0 +1,182 @@
+/* Search spaces: sizes, decoding, files. */
+#include "arch_of.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arch/space.h"
+#include "base/memory.h"
+#include "base/random.h"
+
+enum { MAX_X = 16 };
+
+static sn_space space_of(const char *name)
+{
+    sn_space space;
+    sn_error error = SN_ERROR_INIT;
+    if (sn_space_load(&space, name, &error) != SN_OK)
+        fail_msg("%s", error.text);
+    return space;
+}
+
+static void sizes_are_those_of_the_paper(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int dimensions;
+        double size;
+    } cases[] = {{"segnas11", 11, 25. * 4 * 2 * 2 * 3 * 117649}, {"segnas4", 4, 400}, {"segnas7", 7, 352947}};
+    for (int i = 0; i < 3; i++) {
+        sn_space space = space_of(cases[i].name);
+        assert_int_equal(sn_space_dimensions(&space), cases[i].dimensions);
+        assert_true(sn_space_size(&space) == cases[i].size);
+        sn_space_clear(&space);
+    }
+    assert_true(cases[0].size == 141178800);
+}
+
+static void every_value_up_to_the_closed_bound_decodes_into_the_half_open_set(void **state)
+{
+    (void)state;
+    sn_space space = space_of("segnas11");
+    static const double upper[11] = {33, 6, 2, 2, 5, 7, 7, 7, 7, 7, 7};
+    double low[MAX_X], high[MAX_X], values[MAX_X], x[MAX_X];
+    sn_space_bounds(&space, low, high);
+    for (int k = 0; k < 11; k++) {
+        memcpy(x, low, sizeof x);
+        for (int value = (int)low[k]; value < (int)upper[k]; value++) {
+            const double inside[] = {value, value + 0.5, nextafter(value + 1, 0)};
+            for (int i = 0; i < 3; i++) {
+                x[k] = inside[i];
+                sn_space_decode(&space, x, values);
+                assert_true(values[k] == value);
+            }
+        }
+        x[k] = upper[k];
+        sn_space_decode(&space, x, values);
+        assert_true(high[k] == upper[k] && values[k] == upper[k] - 1);
+    }
+    sn_space_clear(&space);
+}
+
+static void the_middle_of_segnas4_is_20_4_1_1(void **state)
+{
+    (void)state;
+    sn_space space = space_of("segnas4");
+    double x[MAX_X];
+    sn_arch arch, expected = arch_of("n=20 p=4 sup=1 res=1 nodes=3 ops=2,0,2");
+    sn_space_middle(&space, x);
+    assert_true(x[0] == 20.5 && x[1] == 4 && x[2] == 1 && x[3] == 1);
+    sn_space_arch(&arch, &space, x);
+    assert_memory_equal(&arch, &expected, sizeof arch);
+    sn_space_clear(&space);
+}
+
+static void points_of_segnas7_keep_the_fixed_values_and_drop_unused_operations(void **state)
+{
+    (void)state;
+    sn_space space = space_of("segnas7");
+    sn_arch arch, expected = arch_of("n=16 p=4 sup=0 res=1 nodes=3 ops=6,2,3"),
+                  four = arch_of("n=16 p=4 sup=0 res=1 nodes=4 ops=6,2,3,0,4,3");
+    sn_space_arch(&arch, &space, (double[]){3.9, 6.2, 2, 3.1, 5, 5, 5});
+    assert_memory_equal(&arch, &expected, sizeof arch);
+    sn_space_arch(&arch, &space, (double[]){5, 7, 2.5, 3.5, 0.5, 4.5, 3.5});
+    assert_memory_equal(&arch, &four, sizeof arch);
+    sn_space_clear(&space);
+}
+
+static void spaces_survive_json(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"segnas11", "segnas4", "segnas7"};
+    for (int i = 0; i < 3; i++) {
+        sn_space space = space_of(names[i]), read;
+        json_t *json;
+        sn_error error = SN_ERROR_INIT;
+        assert_int_equal(sn_space_to_json(&json, &space, &error), SN_OK);
+        assert_int_equal(sn_space_from_json(&read, json, "file", &error), SN_OK);
+        assert_int_equal(read.count, space.count);
+        assert_memory_equal(read.hypers, space.hypers, (size_t)space.count * sizeof *space.hypers);
+        json_decref(json);
+        sn_space_clear(&space);
+        sn_space_clear(&read);
+    }
+}
+
+static void a_file_says_what_is_learned_in_which_order(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/segnas3d-space-XXXXXX";
+    int file = mkstemp(path);
+    static const char text[] = "{\"res\": 0, \"nodes\": {\"lower\": 2, \"upper\": 4},"
+                               " \"ops\": [{\"lower\": 1, \"upper\": 7}, {\"lower\": 0, \"upper\": 7}, 2],"
+                               " \"p\": {\"lower\": 1, \"upper\": 3}}";
+    assert_int_equal(write(file, text, sizeof text - 1), sizeof text - 1);
+    close(file);
+    sn_space space = space_of(path);
+    unlink(path);
+    sn_arch arch, expected = arch_of("n=16 p=1 sup=1 res=0 nodes=3 ops=4,5,2");
+    assert_int_equal(sn_space_dimensions(&space), 4);
+    assert_true(sn_space_size(&space) == 2 * 6 * 7 * 2);
+    sn_space_arch(&arch, &space, (double[]){3.5, 4, 5, 1.9}); /* nodes, ops.1, ops.2, p */
+    assert_memory_equal(&arch, &expected, sizeof arch);
+    sn_space_clear(&space);
+}
+
+static void wrong_spaces_are_answered_with_file_and_field(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *message;
+    } cases[] = {
+        {"[]", "s.json: must be an object of hyperparameters, is an array"},
+        {"{\"depth\": 3}", "s.json: unknown hyperparameter \"depth\"; known: n, p, sup, res, nodes, ops"},
+        {"{\"n\": 0}", "s.json: \"n\": the value must be a whole number from 1 to 1024"},
+        {"{\"n\": \"8\"}",
+         "s.json: \"n\" must be a number, or {\"lower\": a, \"upper\": b} with a <= value < b"},
+        {"{\"n\": {\"lower\": 8}}",
+         "s.json: \"n\" must be a number, or {\"lower\": a, \"upper\": b} with a <= value < b"},
+        {"{\"n\": {\"lower\": 8, \"upper\": 16, \"step\": 2}}",
+         "s.json: \"n\" must be a number, or {\"lower\": a, \"upper\": b} with a <= value < b"},
+        {"{\"p\": {\"lower\": 2.5, \"upper\": 5}}",
+         "s.json: \"p\": the lower bound must be a whole number from 1 to 8"},
+        {"{\"p\": {\"lower\": 3, \"upper\": 3}}",
+         "s.json: \"p\": the upper bound must be a whole number from 4 to 9"},
+        {"{\"nodes\": {\"lower\": 2, \"upper\": 5}}",
+         "s.json: \"ops\" has 3 entries, a block of up to 4 nodes needs 6"},
+        {"{\"ops\": 2}", "s.json: \"ops\" must be a list of 1 to 496 entries"},
+        {"{\"ops\": [2, 7, 2]}", "s.json: \"ops.2\": the value must be a whole number from 0 to 6"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sn_space space;
+        sn_error error = SN_ERROR_INIT;
+        json_t *json = json_loads(cases[i].json, 0, NULL);
+        assert_non_null(json);
+        assert_int_equal(sn_space_from_json(&space, json, "s.json", &error), SN_ERR_INPUT);
+        assert_string_equal(error.text, cases[i].message);
+        assert_null(space.hypers);
+        json_decref(json);
+    }
+    sn_space space;
+    sn_error error = SN_ERROR_INIT;
+    assert_int_equal(sn_space_load(&space, "/nowhere/space.json", &error), SN_ERR_INPUT);
+    assert_non_null(strstr(error.text, "/nowhere/space.json"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_are_those_of_the_paper),
+        cmocka_unit_test(every_value_up_to_the_closed_bound_decodes_into_the_half_open_set),
+        cmocka_unit_test(the_middle_of_segnas4_is_20_4_1_1),
+        cmocka_unit_test(points_of_segnas7_keep_the_fixed_values_and_drop_unused_operations),
+        cmocka_unit_test(spaces_survive_json),
+        cmocka_unit_test(a_file_says_what_is_learned_in_which_order),
+        cmocka_unit_test(wrong_spaces_are_answered_with_file_and_field),
+    };
+    return cmocka_run_group_tests_name("space", tests, NULL, NULL);
+}
