@@ -27,13 +27,13 @@ typedef struct sn_check_range {
 } sn_check_range;
 
 typedef struct sn_check_label {
-    int64_t voxels; /* over all readable cases */
+    int64_t voxels; /* over all label maps that could be read */
     int cases;      /* in which the label is present */
 } sn_check_label;
 
 typedef struct sn_check_summary {
     int cases;    /* with a label, as listed */
-    int readable; /* whose image and label could be read and share a grid; the statistics are over these */
+    int readable; /* without a fault; spacings and extents are over these */
     int faults, warnings, notes;
     sn_check_range spacing_mm[3]; /* D,H,W in canonical orientation */
     sn_check_range extent[3];     /* voxels, D,H,W in canonical orientation */
