@@ -22,14 +22,14 @@
     } while (0)
 
 /* cmocka setup and teardown: *state is the path of an empty folder. */
-static int folder_setup(void **state)
+static inline int folder_setup(void **state)
 {
     char *path = strdup("/tmp/segnas3d-test-XXXXXX");
     *state = path;
     return mkdtemp(path) == NULL;
 }
 
-static int folder_teardown(void **state)
+static inline int folder_teardown(void **state)
 {
     sn_status status = sn_folder_remove(*state, NULL);
     free(*state);
@@ -37,16 +37,17 @@ static int folder_teardown(void **state)
 }
 
 /* folder/name in one of a few static buffers. */
-static const char *in_folder(const char *folder, const char *name)
+static inline const char *in_folder(const char *folder, const char *name)
 {
     static char buffers[8][512];
     static int next;
     char *path = buffers[next++ % 8];
-    snprintf(path, sizeof buffers[0], "%s/%s", folder, name);
+    if (snprintf(path, sizeof buffers[0], "%s/%s", folder, name) >= (int)sizeof buffers[0])
+        fail_msg("%s/%s: too long for a test", folder, name);
     return path;
 }
 
-static void write_text(const char *folder, const char *name, const char *text)
+static inline void write_text(const char *folder, const char *name, const char *text)
 {
     sn_error error = SN_ERROR_INIT;
     CHECK_OK(sn_file_write(in_folder(folder, name), text, strlen(text), &error), error);
