@@ -82,7 +82,7 @@ static void print_json(const sn_dataset *dataset, const sn_check_summary *summar
 
 static void print_range(const char *name, const sn_check_range range[3])
 {
-    printf("%-22s%g x %g x %g", name, range[0].median, range[1].median, range[2].median);
+    printf("%-26s%g x %g x %g", name, range[0].median, range[1].median, range[2].median);
     printf("  (from %g x %g x %g to %g x %g x %g)\n", range[0].min, range[1].min, range[2].min, range[0].max,
            range[1].max, range[2].max);
 }
@@ -96,10 +96,10 @@ static void print_text(const sn_dataset *dataset, const sn_check_summary *summar
                json_string_value(json_object_get(finding, "text")));
     if (json_array_size(findings) > 0)
         putchar('\n');
-    printf("%-22s%s\n", "data set", dataset->name);
-    printf("%-22s%d, of which %d can be used\n", "labelled cases", summary->cases, summary->readable);
-    printf("%-22s%d\n", "test cases", dataset->test_count);
-    printf("%-22s%d\n", "channels", dataset->channels);
+    printf("%-26s%s\n", "data set", dataset->name);
+    printf("%-26s%d, of which %d can be used\n", "labelled cases", summary->cases, summary->readable);
+    printf("%-26s%d\n", "test cases", dataset->test_count);
+    printf("%-26s%d\n", "channels", dataset->channels);
     if (summary->readable > 0) {
         print_range("spacing, mm (S A R)", summary->spacing_mm);
         print_range("extent, voxels (S A R)", summary->extent);
@@ -129,7 +129,7 @@ sn_status cmd_check(cli_context *context, int argc, char **argv, sn_error *error
     else
         print_text(dataset, &summary, findings);
     if (summary.faults > 0)
-        status = sn_error_set(error, SN_ERR_INPUT, "%s: %d fault%s; mend them as listed, then check again",
+        status = sn_error_set(error, SN_ERR_INPUT, "%s: %d fault%s; mend what is listed, then check again",
                               dataset->path, summary.faults, summary.faults == 1 ? "" : "s");
 done:
     json_decref(findings);

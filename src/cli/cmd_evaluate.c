@@ -96,9 +96,10 @@ static void print_table(const sn_summary *summary)
         print_row(label, summary->labels->names[l + 1], &summary->mean[l]);
     }
     print_row("", "mean of the labels", &summary->foreground_mean);
-    printf("\n%lld cases", (long long)summary->case_count);
+    printf("\n%lld case%s", (long long)summary->case_count, summary->case_count == 1 ? "" : "s");
     if (summary->missing > 0)
-        printf("; %lld true label maps have no prediction", (long long)summary->missing);
+        printf("; %lld true label map%s without a prediction", (long long)summary->missing,
+               summary->missing == 1 ? "" : "s");
     putchar('\n');
 }
 

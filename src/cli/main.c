@@ -71,7 +71,7 @@ static sn_status command_run(bool *partly, const cli_command *command, int argc,
     sn_log_set_sink(NULL, NULL, SN_LOG_INFO);
     sn_progress_bar_free(bar);
     *partly = context.partly;
-    if (fflush(stdout) != 0 && status == SN_OK)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == SN_OK)
         status = sn_error_set(error, SN_ERR_IO, "standard output: cannot write the results");
     return status;
 }

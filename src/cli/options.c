@@ -48,7 +48,7 @@ static sn_status number_parse(double *value, const cli_option *option, const cha
     if (option->maximum >= 0x1p31)
         return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not %s of at least %g", text, kind,
                             option->minimum);
-    return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not %s from %g to %g", text, kind, option->minimum,
+    return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not %s from %.10g to %.10g", text, kind, option->minimum,
                         option->maximum);
 }
 
@@ -129,7 +129,7 @@ const char *cli_nearest(const char *word, const char *const *words, int count)
     int length = (int)strlen(word);
     if (length >= WORD_BYTES)
         return NULL;
-    int smallest = length < 4 ? 2 : 1 + length / 3; /* a distance from here on is another word, not a slip */
+    int smallest = length < 4 ? 2 : 2 + length / 4; /* a distance from here on is another word, not a slip */
     for (int i = 0; i < count; i++) {
         int distance = edit_distance(word, words[i]);
         if (distance < smallest) {
@@ -199,9 +199,7 @@ static void option_describe(char *text, size_t size, const cli_option *option)
         snprintf(end, rest, " (default %lld)", (long long)*(int64_t *)option->target);
     else if (option->kind == CLI_NUMBER && *(double *)option->target >= option->minimum)
         snprintf(end, rest, " (default %g)", *(double *)option->target);
-    else if (option->kind == CLI_SIZE && *(int64_t *)option->target == 0)
-        snprintf(end, rest, " (default auto)");
-    else if (option->kind == CLI_SIZE)
+    else if (option->kind == CLI_SIZE && *(int64_t *)option->target > 0)
         snprintf(end, rest, " (default %lld)", (long long)*(int64_t *)option->target);
 }
 
