@@ -23,7 +23,7 @@ static void line_clear(line *self)
 static sn_status line_init(line *self, int64_t length, sn_error *error)
 {
     sn_status status;
-    *self = (line){NULL};
+    *self = (line){0};
     SN_TRY(sn_alloc(&self->value, (size_t)length, sizeof *self->value, error));
     SN_TRY(sn_alloc(&self->until, (size_t)length, sizeof *self->until, error));
     SN_TRY(sn_alloc(&self->apex, (size_t)length, sizeof *self->apex, error));
@@ -141,7 +141,7 @@ static sn_status surface_init(surface *self, const int32_t *map, const int64_t e
 {
     sn_status status;
     int64_t voxels = bounds->extent[0] * bounds->extent[1] * bounds->extent[2], place = 0;
-    *self = (surface){NULL};
+    *self = (surface){0};
     SN_TRY(sn_alloc(&self->field, (size_t)voxels, sizeof *self->field, error));
     for (int64_t d = 0; d < bounds->extent[0]; d++)
         for (int64_t h = 0; h < bounds->extent[1]; h++)
@@ -190,7 +190,7 @@ sn_status sn_hd95(double *hd95_mm, const int32_t *reference, const int32_t *pred
                   const int64_t extent[3], const double spacing_mm[3], int32_t label, sn_error *error)
 {
     sn_status status;
-    surface a = {NULL}, b = {NULL};
+    surface a = {0}, b = {0};
     int64_t last[3] = {-1, -1, -1};
     box bounds = {.first = {INT64_MAX, INT64_MAX, INT64_MAX}};
     double a_to_b, b_to_a;

@@ -180,7 +180,7 @@ sn_status sn_summary_add(sn_summary *summary, const sn_labelmap *reference, cons
                          const sn_labelmap *prediction, const char *prediction_file, sn_error *error)
 {
     sn_status status;
-    sn_case_metrics item = {NULL};
+    sn_case_metrics item = {0};
     char difference[SN_GRID_DIFFERENCE];
     if (!sn_grid_equal(&reference->grid, &prediction->grid, SN_GRID_TOLERANCE_MM, difference))
         return sn_error_set(error, SN_ERR_INPUT, "%s and %s: %s: resample one to the other's grid",

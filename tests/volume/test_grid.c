@@ -34,7 +34,7 @@ static void rotation_make(double rotation[3][3], double degrees)
                 (r == c ? cos(angle) : 0) + sin(angle) * cross[r][c] + (1 - cos(angle)) * n[r] * n[c];
 }
 
-/* The `which`-th of the 48 orders and directions of the columns, with unequal spacing, turned by `degrees`. */
+/* The `which`-th of the 48 orders and directions of the axes, with unequal spacing, turned by `degrees`. */
 static void affine_make(double affine[3][4], int which, double degrees)
 {
     static const int permutations[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
