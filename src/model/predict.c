@@ -22,11 +22,13 @@ struct sn_predictor {
     sn_executor *executor;
 };
 
-/* Where tiles lie along one axis: `count` of them, evenly spread, neighbours overlapping by half or more. */
+/* Where tiles lie: neighbours overlap by about half, and all start at multiples of what the poolings need, so that a
+ * voxel meets the same pooling windows in every tile. */
 typedef struct tiling {
     int64_t extent[3]; /* of the image, voxels */
     int64_t tile[3];
-    int count[3];
+    int64_t unit; /* 2^poolings */
+    int count[3]; /* along each axis */
 } tiling;
 
 static void unbind(sn_predictor *self)
@@ -125,48 +127,65 @@ done:
 /* ------------------------------------------------------------------------------------------------- tiles --
  */
 
-/* The whole image, or, while that is over the budget, half of its longest axis, a multiple of what poolings
- * need. */
+/* The largest half of a tile's longest axis, a multiple of the unit; false where it cannot be halved any more. */
+static bool halve_tile(tiling *tiles)
+{
+    int longest = 0;
+    for (int a = 1; a < 3; a++)
+        longest = tiles->tile[a] > tiles->tile[longest] ? a : longest;
+    int64_t half = sn_round_up((tiles->tile[longest] + 1) / 2, tiles->unit);
+    bool smaller = half < tiles->tile[longest];
+    tiles->tile[longest] = half;
+    return smaller;
+}
+
+/* The whole image, or the largest tile within the budget. */
 static sn_status choose_tiling(tiling *tiles, int64_t *bytes, const sn_predictor *self,
                                const int64_t extent[3], sn_error *error)
 {
     sn_status status;
-    int64_t unit = (int64_t)1 << sn_arch_poolings(&self->model->arch);
+    int64_t budget = self->options.memory;
+    *tiles = (tiling){.unit = (int64_t)1 << sn_arch_poolings(&self->model->arch)};
     memcpy(tiles->extent, extent, sizeof tiles->extent);
     memcpy(tiles->tile, extent, sizeof tiles->tile);
     SN_TRY(planned_bytes(bytes, self, tiles->tile, error));
-    while (self->options.memory > 0 && *bytes > self->options.memory) {
-        int longest = 0;
-        for (int a = 1; a < 3; a++)
-            longest = tiles->tile[a] > tiles->tile[longest] ? a : longest;
-        int64_t half = sn_round_up((tiles->tile[longest] + 1) / 2, unit);
-        if (half >= tiles->tile[longest]) {
+    while (budget > 0 && *bytes > budget) {
+        if (!halve_tile(tiles)) {
             status = sn_error_set(
                 error, SN_ERR_MEMORY,
                 "%s: needs %.0f MiB even for a tile of %dx%dx%d and the budget is %.0f MiB; raise "
                 "--memory",
                 self->source, (double)*bytes / 0x1p20, (int)tiles->tile[0], (int)tiles->tile[1],
-                (int)tiles->tile[2], (double)self->options.memory / 0x1p20);
+                (int)tiles->tile[2], (double)budget / 0x1p20);
             goto done;
         }
-        tiles->tile[longest] = half;
         SN_TRY(planned_bytes(bytes, self, tiles->tile, error));
     }
     for (int a = 0; a < 3; a++) {
         int64_t stride = (tiles->tile[a] + 1) / 2, rest = extent[a] - tiles->tile[a];
-        tiles->count[a] = 1 + (int)((rest + stride - 1) / stride);
+        tiles->count[a] = rest <= 0 ? 1 : 1 + (int)((rest + stride - 1) / stride);
     }
 done:
     return status;
 }
 
+/* Evenly spread from 0 to the first multiple of the unit from which a tile reaches the end of the image. */
 static void tile_start(int64_t start[3], const tiling *tiles, int number)
 {
     for (int a = 2; a >= 0; a--) {
         int index = number % tiles->count[a];
         number /= tiles->count[a];
-        start[a] =
-            tiles->count[a] == 1 ? 0 : (tiles->extent[a] - tiles->tile[a]) * index / (tiles->count[a] - 1);
+        int64_t last = sn_round_up(tiles->extent[a] - tiles->tile[a], tiles->unit);
+        start[a] = index == 0 ? 0 : last * index / (tiles->count[a] - 1) / tiles->unit * tiles->unit;
+    }
+}
+
+/* How much of a tile lies inside the image. */
+static void tile_inside(int64_t inside[3], const tiling *tiles, const int64_t start[3])
+{
+    for (int a = 0; a < 3; a++) {
+        int64_t rest = tiles->extent[a] - start[a];
+        inside[a] = rest < tiles->tile[a] ? rest : tiles->tile[a];
     }
 }
 
@@ -177,16 +196,20 @@ static float axis_weight(int64_t position, int64_t length)
     return (float)exp(-0.5 * distance * distance);
 }
 
-/* Copy rows between an image (channels, extent) and a tile of it. */
+/* Copy a tile (channels, tile) out of the image (channels, extent), with zeros where it reaches beyond. */
 static void copy_tile(float *tile, const float *image, const tiling *tiles, const int64_t start[3],
                       int64_t channels)
 {
     const int64_t *t = tiles->tile, *e = tiles->extent;
+    int64_t inside[3];
+    tile_inside(inside, tiles, start);
+    memset(tile, 0, (size_t)(channels * t[0] * t[1] * t[2]) * sizeof *tile);
     for (int64_t c = 0; c < channels; c++)
-        for (int64_t d = 0; d < t[0]; d++)
-            for (int64_t h = 0; h < t[1]; h++, tile += t[2])
-                memcpy(tile, image + ((c * e[0] + start[0] + d) * e[1] + start[1] + h) * e[2] + start[2],
-                       (size_t)t[2] * sizeof *tile);
+        for (int64_t d = 0; d < inside[0]; d++)
+            for (int64_t h = 0; h < inside[1]; h++)
+                memcpy(tile + ((c * t[0] + d) * t[1] + h) * t[2],
+                       image + ((c * e[0] + start[0] + d) * e[1] + start[1] + h) * e[2] + start[2],
+                       (size_t)inside[2] * sizeof *tile);
 }
 
 /* sum += weight * tile, and total += weight, over the tile's place. */
@@ -194,12 +217,13 @@ static void add_tile(float *sum, float *total, const float *tile, const tiling *
                      int64_t classes)
 {
     const int64_t *t = tiles->tile, *e = tiles->extent;
-    int64_t voxels = e[0] * e[1] * e[2];
-    for (int64_t d = 0; d < t[0]; d++)
-        for (int64_t h = 0; h < t[1]; h++) {
+    int64_t inside[3], voxels = e[0] * e[1] * e[2];
+    tile_inside(inside, tiles, start);
+    for (int64_t d = 0; d < inside[0]; d++)
+        for (int64_t h = 0; h < inside[1]; h++) {
             float plane = axis_weight(d, t[0]) * axis_weight(h, t[1]);
             int64_t row = ((start[0] + d) * e[1] + start[1] + h) * e[2] + start[2];
-            for (int64_t w = 0; w < t[2]; w++) {
+            for (int64_t w = 0; w < inside[2]; w++) {
                 float weight = plane * axis_weight(w, t[2]);
                 total[row + w] += weight;
                 for (int64_t c = 0; c < classes; c++)

@@ -1,0 +1,199 @@
+/* Prediction: on the image's own grid, the same in tiles as in one piece. */
+#include "dataset/fixture.h"
+
+#include "backend/backend.h"
+#include "base/random.h"
+#include "model/predict.h"
+#include "model/weights.h"
+
+/* A network of 1x1x1 convolutions with random weights: a voxel sees nothing but its pooling windows. */
+static sn_model random_model(const char *arch)
+{
+    sn_error error = SN_ERROR_INIT;
+    sn_model model = {.preprocessing = {.spacing_mm = 1, .size = {8, 8, 8}, .channels = 1}};
+    const sn_backend *backend;
+    sn_device *device;
+    sn_graph *graph;
+    sn_executor *executor;
+    CHECK_OK(sn_arch_parse(&model.arch, arch, &error), error);
+    CHECK_OK(sn_label_table_create(&model.labels, &error), error);
+    CHECK_OK(sn_label_table_add(model.labels, 7, "seven", &error), error);
+    CHECK_OK(sn_label_table_add(model.labels, 2035, "large", &error), error);
+    model.training = json_object();
+    CHECK_OK(sn_backend_find(&backend, "cpu", &error), error);
+    CHECK_OK(backend->open(&device, &(sn_device_options){.threads = 1}, &error), error);
+    CHECK_OK(sn_graph_create(&graph, SN_F32, &error), error);
+    CHECK_OK(sn_arch_prediction_graph(graph, &model.arch, 1, model.preprocessing.size, 3, &error), error);
+    CHECK_OK(sn_executor_create(&executor, graph, backend, device, &error), error);
+    CHECK_OK(sn_executor_initialise(executor, 1, &error), error);
+    CHECK_OK(sn_weights_download(&model.weights, graph, executor, SN_WEIGHTS_NETWORK, &error), error);
+    sn_executor_free(executor);
+    sn_graph_free(graph);
+    backend->close(device);
+    return model;
+}
+
+static sn_volume *random_image(sn_grid grid)
+{
+    sn_error error = SN_ERROR_INIT;
+    sn_volume *image;
+    sn_random random = sn_random_begin(3, SN_RANDOM_TEST, 0);
+    CHECK_OK(sn_volume_create(&image, &grid, 1, &error), error);
+    for (int64_t v = 0; v < sn_grid_voxels(&grid); v++)
+        image->data[v] = (float)(10 + sn_random_normal(&random));
+    return image;
+}
+
+static sn_labelmap *predict(const sn_model *model, const sn_volume *image, int64_t memory, int threads,
+                            sn_prediction_info *info)
+{
+    sn_error error = SN_ERROR_INIT;
+    sn_predictor *predictor;
+    sn_labelmap *labels;
+    sn_predictor_options options = {.device = "cpu", .threads = threads, .memory = memory};
+    CHECK_OK(sn_predictor_create(&predictor, model, "model", &options, &error), error);
+    CHECK_OK(sn_predict(&labels, info, predictor, image, NULL, &error), error);
+    sn_predictor_free(predictor);
+    return labels;
+}
+
+static void tiles_predict_what_the_whole_image_does(void **state)
+{
+    (void)state;
+    sn_prediction_info whole_info, tiled_info;
+    sn_model model = random_model("n=8 p=2 sup=1 res=1 nodes=3 ops=1,0,1");
+    sn_volume *image = random_image(grid_of(37, 26, 43, 1, 1, 1));
+    sn_labelmap *whole = predict(&model, image, 0, 2, &whole_info);
+    assert_int_equal(whole_info.tiles, 1);
+    sn_labelmap *tiled = predict(&model, image, whole_info.planned_bytes / 5, 2, &tiled_info);
+    assert_true(tiled_info.tiles > 8);
+    assert_true(tiled_info.planned_bytes <= whole_info.planned_bytes / 5);
+    int64_t voxels = sn_grid_voxels(&image->grid), differ = 0, foreground = 0;
+    for (int64_t v = 0; v < voxels; v++) {
+        differ += whole->data[v] != tiled->data[v];
+        foreground += whole->data[v] != 0;
+    }
+    assert_true(foreground > voxels / 20); /* a map of one label would prove nothing */
+    assert_true(differ <= voxels / 10000); /* rounding of the averages may turn a tie */
+    sn_labelmap_free(whole);
+    sn_labelmap_free(tiled);
+    sn_volume_free(image);
+    sn_model_clear(&model);
+}
+
+/* The image as read from a file with other axes gives the same labels at the same places. */
+static void the_result_lies_on_the_image_s_own_grid(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_model model = random_model("n=8 p=2 sup=0 res=0");
+    sn_grid grid = grid_of(12, 10, 14, 1, 1, 1), turned;
+    sn_volume *image = random_image(grid), *other;
+    /* i runs to the feet, j to the left, k to the front: voxel (k,j,i) of `turned` is (11-i, k, 13-j) of `grid`. */
+    const int64_t extent[3] = {10, 14, 12};
+    double origin[3];
+    sn_grid_position(origin, &grid, (double[]){11, 0, 13});
+    const double affine[3][4] = {{0, -1, 0, origin[0]}, {0, 0, 1, origin[1]}, {-1, 0, 0, origin[2]}};
+    CHECK_OK(sn_grid_make(&turned, extent, affine, &error), error);
+    CHECK_OK(sn_volume_create(&other, &turned, 1, &error), error);
+    for (int k = 0; k < 10; k++)
+        for (int j = 0; j < 14; j++)
+            for (int i = 0; i < 12; i++)
+                other->data[(k * 14 + j) * 12 + i] = image->data[((11 - i) * 10 + k) * 14 + 13 - j];
+    sn_labelmap *straight = predict(&model, image, 0, 1, NULL), *back = predict(&model, other, 0, 2, NULL);
+    assert_true(sn_grid_equal(&straight->grid, &grid, 1e-6, NULL));
+    assert_true(sn_grid_equal(&back->grid, &turned, 1e-6, NULL));
+    for (int k = 0; k < 10; k++)
+        for (int j = 0; j < 14; j++)
+            for (int i = 0; i < 12; i++) {
+                int32_t label = back->data[(k * 14 + j) * 12 + i];
+                assert_int_equal(label, straight->data[((11 - i) * 10 + k) * 14 + 13 - j]);
+                assert_true(label == 0 || label == 7 || label == 2035);
+            }
+    sn_labelmap_free(straight);
+    sn_labelmap_free(back);
+    sn_volume_free(image);
+    sn_volume_free(other);
+    sn_model_clear(&model);
+}
+
+static void a_wrong_number_of_channels_is_refused(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_model model = random_model("n=8 p=2");
+    sn_grid grid = grid_of(8, 8, 8, 1, 1, 1);
+    sn_predictor *predictor;
+    sn_labelmap *labels;
+    sn_volume *image;
+    sn_predictor_options options = {.device = "cpu", .threads = 1};
+    CHECK_OK(sn_volume_create(&image, &grid, 2, &error), error);
+    CHECK_OK(sn_predictor_create(&predictor, &model, "m.safetensors", &options, &error), error);
+    assert_int_equal(sn_predict(&labels, NULL, predictor, image, NULL, &error), SN_ERR_INPUT);
+    assert_names(error.text, (const char *[]){"2 channels", "expects 1", "m.safetensors", NULL});
+    sn_predictor_free(predictor);
+    sn_volume_free(image);
+    sn_model_clear(&model);
+}
+
+static void a_budget_too_small_for_any_tile_is_refused(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_model model = random_model("n=8 p=2");
+    sn_predictor *predictor;
+    sn_labelmap *labels;
+    sn_volume *image = random_image(grid_of(8, 8, 8, 1, 1, 1));
+    sn_predictor_options options = {.device = "cpu", .threads = 1, .memory = 1000};
+    CHECK_OK(sn_predictor_create(&predictor, &model, "m.safetensors", &options, &error), error);
+    assert_int_equal(sn_predict(&labels, NULL, predictor, image, NULL, &error), SN_ERR_MEMORY);
+    assert_names(error.text, (const char *[]){"m.safetensors", "--memory", NULL});
+    sn_predictor_free(predictor);
+    sn_volume_free(image);
+    sn_model_clear(&model);
+}
+
+static void a_model_is_read_as_it_was_written(void **state)
+{
+    sn_error error = SN_ERROR_INIT;
+    sn_model model = random_model("n=8 p=2"), read;
+    const char *path = in_folder(*state, "model.safetensors");
+    CHECK_OK(sn_model_save(&model, path, &error), error);
+    CHECK_OK(sn_model_load(&read, path, &error), error);
+    assert_memory_equal(&read.arch.ops, &model.arch.ops, sizeof model.arch.ops);
+    assert_int_equal(read.preprocessing.size[2], 8);
+    assert_int_equal(read.labels->values[2], 2035);
+    assert_int_equal(read.weights.count, model.weights.count);
+    for (int i = 0; i < read.weights.count; i++)
+        assert_memory_equal(sn_arrays_find(&model.weights, read.weights.items[i].name)->data,
+                            read.weights.items[i].data, sn_tensor_bytes(&read.weights.items[i].desc));
+    sn_model_clear(&model);
+    sn_model_clear(&read);
+}
+
+static void weights_of_another_network_are_refused(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_model model = random_model("n=8 p=2");
+    sn_predictor *predictor;
+    sn_predictor_options options = {.device = "cpu", .threads = 1};
+    model.arch.n = 9;
+    assert_int_equal(sn_predictor_create(&predictor, &model, "m.safetensors", &options, &error),
+                     SN_ERR_INPUT);
+    assert_names(error.text, (const char *[]){"m.safetensors", "do not fit", NULL});
+    sn_model_clear(&model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tiles_predict_what_the_whole_image_does),
+        cmocka_unit_test(the_result_lies_on_the_image_s_own_grid),
+        cmocka_unit_test(a_wrong_number_of_channels_is_refused),
+        cmocka_unit_test(a_budget_too_small_for_any_tile_is_refused),
+        cmocka_unit_test_setup_teardown(a_model_is_read_as_it_was_written, folder_setup, folder_teardown),
+        cmocka_unit_test(weights_of_another_network_are_refused),
+    };
+    return cmocka_run_group_tests_name("predict", tests, NULL, NULL);
+}

@@ -1,0 +1,260 @@
+/* Training: the same weights whatever the threads and interruptions; what it needs is known before it runs. */
+#include "train/blobs.h"
+
+#include <math.h>
+
+#include "base/interrupt.h"
+#include "model/model.h"
+#include "train/task.h"
+
+enum { EPOCHS = 4 };
+
+static sn_task task; /* six cases of blobs, three to train, one to validate */
+static char *root;
+
+static int setup(void **state)
+{
+    sn_error error = SN_ERROR_INIT;
+    if (folder_setup(state) != 0)
+        return 1;
+    root = *state;
+    write_blobs(root, 6);
+    sn_task_options options = {.dataset = root, .split = SN_SPLIT_OPTIONS_INIT};
+    CHECK_OK(sn_task_prepare(&task, &options, in_folder(root, "cache"), 2, NULL, &error), error);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    sn_task_clear(&task);
+    return folder_teardown(state);
+}
+
+static sn_task_run small_run(int threads)
+{
+    sn_error error = SN_ERROR_INIT;
+    sn_task_run run = {.options = SN_TRAIN_OPTIONS_INIT, .device = "cpu", .threads = threads};
+    CHECK_OK(sn_arch_parse(&run.arch, "n=8 p=2 sup=1 res=1", &error), error);
+    run.options.epochs = EPOCHS;
+    run.options.batch = 2;
+    return run;
+}
+
+static sn_status train(sn_train_result *result, const sn_task_run *run, const sn_train_observer *observer,
+                       sn_error *error)
+{
+    return sn_task_train(result, &task, run, in_folder(root, "model.safetensors"), observer, error);
+}
+
+static void assert_same_weights(const sn_train_result *a, const sn_train_result *b)
+{
+    assert_int_equal(a->best_epoch, b->best_epoch);
+    assert_int_equal(a->weights.count, b->weights.count);
+    assert_true(a->weights.count > 10);
+    for (int i = 0; i < a->weights.count; i++) {
+        assert_string_equal(a->weights.items[i].name, b->weights.items[i].name);
+        assert_memory_equal(a->weights.items[i].data, b->weights.items[i].data,
+                            sn_tensor_bytes(&a->weights.items[i].desc));
+    }
+}
+
+static void weights_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_result one, two;
+    sn_task_run run = small_run(1);
+    CHECK_OK(train(&one, &run, NULL, &error), error);
+    run.threads = 2;
+    CHECK_OK(train(&two, &run, NULL, &error), error);
+    assert_same_weights(&one, &two);
+    sn_train_result_clear(&one);
+    sn_train_result_clear(&two);
+}
+
+/* Ends the training after the epoch in *context, as a kill between two epochs does. */
+static sn_status stop_after_epoch(const sn_train_epoch *epoch, void *context, sn_error *error)
+{
+    return epoch->epoch == *(int *)context ? sn_error_set(error, SN_ERR_INTERRUPTED, "stopped") : SN_OK;
+}
+
+/* Asks for a stop in the middle of the epoch in *context. */
+static void stop_in_epoch(int epoch, int done, int total, void *context)
+{
+    (void)total;
+    if (epoch == *(int *)context && done == 2)
+        sn_interrupt_request();
+}
+
+static sn_status count_epochs(const sn_train_epoch *epoch, void *context, sn_error *error)
+{
+    int *count = context;
+    (void)error;
+    assert_int_equal(epoch->epoch, ++*count);
+    return SN_OK;
+}
+
+static void a_training_cut_anywhere_ends_with_the_same_weights(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_result whole, part, resumed;
+    sn_task_run run = small_run(2);
+    CHECK_OK(train(&whole, &run, NULL, &error), error);
+    for (int cut = 1; cut <= EPOCHS; cut++)
+        for (int inside = 0; inside <= 1; inside++) {
+            char name[32];
+            snprintf(name, sizeof name, "cut-%d-%d", cut, inside);
+            run.checkpoint = in_folder(root, name);
+            sn_train_observer observer = {.context = &cut};
+            if (inside)
+                observer.image_done = stop_in_epoch;
+            else
+                observer.epoch_done = stop_after_epoch;
+            assert_int_equal(train(&part, &run, &observer, &error), SN_ERR_INTERRUPTED);
+            sn_train_result_clear(&part);
+            sn_interrupt_clear();
+            int epochs = 0;
+            sn_train_observer counter = {.epoch_done = count_epochs, .context = &epochs};
+            CHECK_OK(train(&resumed, &run, &counter, &error), error);
+            assert_int_equal(epochs, EPOCHS); /* those before the cut are told again */
+            assert_same_weights(&whole, &resumed);
+            sn_train_result_clear(&resumed);
+        }
+    sn_train_result_clear(&whole);
+}
+
+static void a_strange_checkpoint_is_ignored(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_result whole, other, again;
+    sn_task_run run = small_run(2);
+    CHECK_OK(train(&whole, &run, NULL, &error), error);
+    run.checkpoint = in_folder(root, "strange");
+    write_text(root, "strange", "not a checkpoint");
+    CHECK_OK(train(&again, &run, NULL, &error), error);
+    assert_same_weights(&whole, &again);
+    sn_train_result_clear(&again);
+    remove(in_folder(root, "strange"));
+    run.options.seed = 2; /* leaves its checkpoint */
+    CHECK_OK(train(&other, &run, NULL, &error), error);
+    run.options.seed = 1;
+    CHECK_OK(train(&again, &run, NULL, &error), error);
+    assert_same_weights(&whole, &again);
+    sn_train_result_clear(&whole);
+    sn_train_result_clear(&other);
+    sn_train_result_clear(&again);
+}
+
+static void blobs_are_learned(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_result result;
+    sn_task_run run = small_run(2);
+    run.options.epochs = 40;
+    run.options.batch = 1;
+    run.options.learning_rate = 3e-3;
+    CHECK_OK(train(&result, &run, NULL, &error), error);
+    assert_true(result.dice > 0.8);
+    assert_true(fabs(result.dice - (result.label_dice[1] + result.label_dice[2]) / 2) < 1e-12);
+    sn_train_result_clear(&result);
+}
+
+static void a_network_over_the_budget_is_refused_before_it_runs(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_result result;
+    sn_task_run run = small_run(2);
+    int64_t bytes, parameters;
+    sn_train_shape shape = sn_task_shape(&task);
+    CHECK_OK(sn_train_plan(&bytes, &parameters, &run.arch, &shape, &run.options, "cpu", &error), error);
+    run.memory = bytes - 1;
+    assert_int_equal(train(&result, &run, NULL, &error), SN_ERR_MEMORY);
+    assert_names(error.text, (const char *[]){"MiB", "--memory", NULL});
+    run.memory = bytes;
+    run.options.epochs = 1;
+    CHECK_OK(train(&result, &run, NULL, &error), error);
+    sn_train_result_clear(&result);
+}
+
+static void the_key_is_the_result_s(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    char key[SN_HASH_TEXT], other[SN_HASH_TEXT];
+    sn_task_run run = small_run(1), same = small_run(2), seed = small_run(1), spelled = small_run(1);
+    same.memory = 12345678;
+    same.checkpoint = "elsewhere";
+    seed.options.seed = 2;
+    CHECK_OK(sn_arch_parse(&spelled.arch, "n=8 p=2 sup=1 res=1 nodes=4 ops=2,0,0,6,0,2", &error), error);
+    CHECK_OK(sn_task_key(key, &task, &run, &error), error);
+    CHECK_OK(sn_task_key(other, &task, &same, &error), error);
+    assert_string_equal(key, other);
+    CHECK_OK(sn_task_key(other, &task, &spelled, &error), error);
+    assert_string_equal(key, other); /* a node that only passes on is no node */
+    CHECK_OK(sn_task_key(other, &task, &seed, &error), error);
+    assert_string_not_equal(key, other);
+}
+
+static void a_task_opens_again_from_its_json(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    json_t *json;
+    sn_task again;
+    char key[SN_HASH_TEXT], other[SN_HASH_TEXT];
+    sn_task_run run = small_run(1);
+    CHECK_OK(sn_task_to_json(&json, &task, &error), error);
+    CHECK_OK(sn_task_open(&again, json, &error), error);
+    CHECK_OK(sn_task_key(key, &task, &run, &error), error);
+    CHECK_OK(sn_task_key(other, &again, &run, &error), error);
+    assert_string_equal(key, other);
+    for (int part = SN_TRAINING; part <= SN_VALIDATION; part++)
+        for (int i = 0; i < task.split.count[part]; i++)
+            assert_memory_equal(sn_cache_labels(task.cache, task.split.cases[part][i]),
+                                sn_cache_labels(again.cache, again.split.cases[part][i]), 14 * 16 * 18);
+    sn_task_clear(&again);
+    json_decref(json);
+}
+
+static void the_model_file_tells_how_it_was_trained(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_result result;
+    sn_model model;
+    double dice;
+    int best, epochs;
+    sn_task_run run = small_run(2);
+    run.options.epochs = 1;
+    CHECK_OK(train(&result, &run, NULL, &error), error);
+    CHECK_OK(sn_model_load(&model, in_folder(root, "model.safetensors"), &error), error);
+    assert_int_equal(json_unpack(model.training, "{s:i, s:{s:F}, s:{s:i}}", "best_epoch", &best, "validation",
+                                 "dice", &dice, "options", "epochs", &epochs),
+                     0);
+    assert_int_equal(best, 1);
+    assert_int_equal(epochs, 1);
+    assert_true(dice == result.dice);
+    assert_int_equal(model.labels->values[2], 5);
+    assert_string_equal(model.labels->names[2], "dim");
+    sn_model_clear(&model);
+    sn_train_result_clear(&result);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_do_not_depend_on_threads),
+        cmocka_unit_test(a_training_cut_anywhere_ends_with_the_same_weights),
+        cmocka_unit_test(a_strange_checkpoint_is_ignored),
+        cmocka_unit_test(blobs_are_learned),
+        cmocka_unit_test(a_network_over_the_budget_is_refused_before_it_runs),
+        cmocka_unit_test(the_key_is_the_result_s),
+        cmocka_unit_test(a_task_opens_again_from_its_json),
+        cmocka_unit_test(the_model_file_tells_how_it_was_trained),
+    };
+    return cmocka_run_group_tests_name("train", tests, setup, teardown);
+}
