@@ -228,7 +228,7 @@ static void encode_binary128(unsigned char out[16], double value)
 /* One voxel of NIfTI type `type` with this value, which the type can hold. */
 static void add_value(bytes *self, int type, double value)
 {
-    int64_t whole = (int64_t)value;
+    int64_t whole = fabs(value) <= 0x1p62 ? (int64_t)value : 0; /* reals only are larger */
     float single = (float)value;
     unsigned char quad[16];
     switch (type) {

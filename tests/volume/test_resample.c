@@ -237,6 +237,34 @@ static void labels_take_their_nearest_voxel(void **state)
     sn_labelmap_free(out);
 }
 
+static void an_image_ends_at_the_outer_faces_of_its_voxels(void **state)
+{
+    (void)state;
+    static const double affine[3][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}};
+    static const double shifts[4] = {-0.55, -0.45, 3.45, 3.55}; /* of a single target voxel */
+    static const float expected[4] = {0, 2, 5, 0};
+    sn_grid source = grid_of(1, 1, 4, affine);
+    sn_volume *in = volume_of(&source, 1);
+    sn_labelmap *labels, *moved;
+    assert_int_equal(sn_labelmap_create(&labels, &source, NULL), SN_OK);
+    for (int v = 0; v < 4; v++) {
+        labels->data[v] = v + 2;
+        in->data[v] = (float)(v + 2);
+    }
+    for (int s = 0; s < 4; s++) {
+        const double shifted[3][4] = {{1, 0, 0, shifts[s]}, {0, 1, 0, 0}, {0, 0, 1, 0}};
+        sn_grid target = grid_of(1, 1, 1, shifted);
+        sn_volume *out = resampled(in, &target);
+        assert_true(out->data[0] == expected[s]);
+        assert_int_equal(sn_labelmap_resample(&moved, labels, &target, NULL), SN_OK);
+        assert_int_equal(moved->data[0], (int)expected[s]);
+        sn_volume_free(out);
+        sn_labelmap_free(moved);
+    }
+    sn_volume_free(in);
+    sn_labelmap_free(labels);
+}
+
 static void a_one_hot_field_gives_its_labels_back(void **state)
 {
     (void)state;
@@ -329,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_marked_voxel_stays_where_it_is_in_the_patient),
         cmocka_unit_test(relabelling_padding_and_cropping_copy_values_exactly),
         cmocka_unit_test(labels_take_their_nearest_voxel),
+        cmocka_unit_test(an_image_ends_at_the_outer_faces_of_its_voxels),
         cmocka_unit_test(a_one_hot_field_gives_its_labels_back),
         cmocka_unit_test(a_prediction_is_the_argmax_of_linear_interpolation),
         cmocka_unit_test(grids_that_are_not_parallel_are_refused),
