@@ -1,6 +1,7 @@
 /* Prediction: on the image's own grid, the same in tiles as in one piece. */
 #include "dataset/fixture.h"
 
+#include "arch/build.h"
 #include "backend/backend.h"
 #include "base/random.h"
 #include "model/predict.h"
