@@ -2,18 +2,334 @@
 
 #include "base/memory.h"
 
-struct sn_conv_plan {
-    int unused;
+enum {
+    MAX_POSITIONS = 1536,       /* outputs of a tile, halo included */
+    MAX_ROW = 512,              /* outputs of a tile along W */
+    DENSE_TILE = 1024,          /* the same where tiles need no halo */
+    INPUT_FLOATS = 64 * 1024,   /* of a copied tile: half of a small L2 cache */
+    MAX_IN_BLOCK_DW = 15,       /* input channels of a unit of backward weights, */
+    MAX_IN_BLOCK_DW_DENSE = 60, /* and where there is one tap */
+    WANTED_UNITS = 64,          /* so that many threads have work */
+    VOXELS_OF_PARTIAL = 2048,   /* at least, in a partial sum */
 };
+
+/* The operands by their part in the forward convolution. */
+typedef struct parts {
+    const sn_tensor_desc *x, *w, *y;
+} parts;
+
+static parts parts_of(const sn_op *op)
+{
+    const sn_tensor_desc *in0 = &op->inputs[0].desc, *in1 = &op->inputs[1].desc, *out = &op->outputs[0].desc;
+    if (op->kind == SN_OP_CONV3D)
+        return (parts){in0, in1, out};
+    if (op->kind == SN_OP_CONV3D_BACKWARD_DATA)
+        return (parts){out, in1, in0};
+    return (parts){in0, out, in1};
+}
+
+static bool is_dense(const sn_op *op)
+{
+    const sn_conv3d_params *p = &op->params.conv3d;
+    return p->kernel == 1 && p->stride == 1 && p->pad == 0;
+}
+
+static int64_t in_block_limit_dw(const sn_op *op)
+{
+    return is_dense(op) ? MAX_IN_BLOCK_DW_DENSE : MAX_IN_BLOCK_DW;
+}
+
+/* Partial sums of dw: enough to give many threads work, each over enough voxels to be worth its memory. */
+static int64_t partials_of(const sn_op *op)
+{
+    parts p = parts_of(op);
+    int64_t units = sn_conv_parts(p.y->shape[1], SN_CONV_MAX_GROUP_DW) *
+                    sn_conv_parts(p.x->shape[1], in_block_limit_dw(op));
+    int64_t wanted = sn_conv_parts(WANTED_UNITS, units);
+    int64_t most = p.y->shape[0] * sn_tensor_voxels(p.y) / VOXELS_OF_PARTIAL;
+    most = most < 1 ? 1 : most;
+    return wanted < most ? wanted : most;
+}
+
+size_t sn_conv_workspace(const sn_op *op)
+{
+    size_t weights = (size_t)sn_tensor_count(parts_of(op).w) * sizeof(float);
+    if (op->kind != SN_OP_CONV3D_BACKWARD_WEIGHTS)
+        return weights;
+    int64_t partials = partials_of(op);
+    return partials == 1 ? 0 : (size_t)partials * weights;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t floor_divide(int64_t a, int64_t b)
+{
+    return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+/* What tap `a` of the kernel reads along an axis; false where it never meets sub-grid `out_phase` of the
+ * output. Forward: x[s*z + q], q = a*d - p. Backward: dy[(s*z + phase + p - a*d)/s]. */
+static bool reach(const sn_op *op, int a, int out_phase, int *phase, int *shift)
+{
+    const sn_conv3d_params *p = &op->params.conv3d;
+    int q = a * p->dilation - p->pad;
+    if (op->kind == SN_OP_CONV3D_BACKWARD_DATA) {
+        *phase = 0;
+        *shift = (int)floor_divide(out_phase - q, p->stride);
+        return *shift * p->stride == out_phase - q;
+    }
+    *shift = (int)floor_divide(q, p->stride);
+    *phase = q - *shift * p->stride;
+    return true;
+}
+
+static void list_taps(sn_conv_pass *pass, const sn_op *op)
+{
+    int K = op->params.conv3d.kernel;
+    for (int weight = 0; weight < K * K * K; weight++) {
+        const int at[3] = {weight / (K * K), weight / K % K, weight % K};
+        sn_conv_tap tap = {.weight = weight};
+        bool reached = true;
+        for (int i = 0; i < 3; i++)
+            reached &= reach(op, at[i], pass->axis[i].out_phase, &tap.phase[i], &tap.shift[i]);
+        if (!reached)
+            continue;
+        pass->taps[pass->tap_count++] = tap;
+        for (int i = 0; i < 3; i++) {
+            sn_conv_axis *axis = &pass->axis[i];
+            axis->low = smaller(axis->low, tap.shift[i]);
+            axis->high = larger(axis->high, tap.shift[i]);
+        }
+    }
+}
+
+/* Cut an axis into tiles. Over a whole row (column of rows) the halo is shared: index count + low.. is then 0
+ * for all that is read before index 0, and nothing is read beyond. */
+static void cut_axis(sn_conv_axis *axis, int64_t tiles, int64_t in_extent, int in_step, bool share)
+{
+    axis->tile = sn_conv_parts(axis->extent, tiles);
+    axis->tiles = sn_conv_parts(axis->extent, axis->tile);
+    axis->base = 0;
+    axis->first = axis->low;
+    axis->count = axis->tile + axis->high - axis->low;
+    if (share && tiles == 1) {
+        int64_t held = smaller((in_extent + in_step - 1) / in_step, axis->extent + axis->high);
+        axis->base = -axis->low;
+        axis->first = 0;
+        axis->count = larger(axis->extent + axis->high, held - axis->low);
+    }
+}
+
+sn_conv_sweep sn_conv_sweep_of(const sn_conv_pass *pass, const int64_t extent[3], int lanes)
+{
+    sn_conv_sweep s = {.runs_z = 1, .runs_y = 1, .out_z = pass->plane, .out_y = pass->row};
+    int64_t length = extent[2];
+    if (pass->runs != SN_CONV_RUN_ROWS)
+        length += (extent[1] - 1) * pass->row;
+    else
+        s.runs_y = extent[1];
+    if (pass->runs == SN_CONV_RUN_ALL)
+        length += (extent[0] - 1) * pass->plane;
+    else
+        s.runs_z = extent[0];
+    s.vectors = (length + lanes - 1) / lanes;
+    if (pass->runs == SN_CONV_RUN_ROWS)
+        s.out_y = s.vectors * lanes;
+    if (pass->runs != SN_CONV_RUN_ALL)
+        s.out_z = s.runs_y * s.vectors * lanes;
+    s.out_size = s.runs_z * s.runs_y * s.vectors * lanes;
+    return s;
+}
+
+/* Choose the way of running with the least work: vectors, and a little for those that do not come in pairs. */
+static double choose_runs(sn_conv_pass *pass, int lanes)
+{
+    const int64_t extent[3] = {pass->axis[0].tile, pass->axis[1].tile, pass->axis[2].tile};
+    double least = 0;
+    sn_conv_runs best = SN_CONV_RUN_ROWS;
+    for (int kind = 0; kind < SN_CONV_RUN_KINDS; kind++) {
+        pass->runs = (sn_conv_runs)kind;
+        sn_conv_sweep s = sn_conv_sweep_of(pass, extent, lanes);
+        double work = (double)(s.runs_z * s.runs_y) * ((double)s.vectors + (s.vectors % 2 ? 0.3 : 0));
+        if (kind == 0 || work < least) {
+            least = work;
+            best = (sn_conv_runs)kind;
+        }
+    }
+    pass->runs = best;
+    pass->sweep = sn_conv_sweep_of(pass, extent, lanes);
+    return least;
+}
+
+static void lay_out_tile(sn_conv_pass *pass)
+{
+    const sn_conv_axis *z = &pass->axis[0], *y = &pass->axis[1], *x = &pass->axis[2];
+    pass->row = x->count;
+    pass->plane = y->count * pass->row;
+    pass->origin = -z->low * pass->plane - y->low * pass->row - x->low;
+    pass->sub_grid = y->base * pass->row + x->base + z->count * pass->plane + SN_CONV_SLACK;
+    pass->sub_grid = sn_round_up(pass->sub_grid, SN_CONV_MAX_LANES);
+    pass->channel = pass->sub_grid * z->phases * y->phases * x->phases;
+    if (pass->channel % 1024 == 0)
+        pass->channel += SN_CONV_MAX_LANES; /* channels at multiples of 4096 bytes share cache lines */
+}
+
+static void cut(sn_conv_pass *pass, const sn_conv_plan *plan, const int64_t tiles[3])
+{
+    for (int i = 0; i < 3; i++)
+        cut_axis(&pass->axis[i], tiles[i], plan->in[i], plan->in_step, i > 0);
+    lay_out_tile(pass);
+}
+
+/* Cycles, roughly, for one input channel: multiplying and copying. */
+static double tile_cost(sn_conv_pass *pass, const sn_conv_plan *plan)
+{
+    const sn_conv_axis *z = &pass->axis[0], *y = &pass->axis[1], *x = &pass->axis[2];
+    double vectors = choose_runs(pass, SN_CONV_MAX_LANES);
+    double channels = (double)larger(plan->out_channels, 7);
+    double groups = (double)sn_conv_parts(plan->out_channels, plan->group);
+    double rows = (double)(z->count * y->count * z->phases * y->phases * x->phases);
+    double copy = rows * (2.0 * (double)pass->row / SN_CONV_MAX_LANES + 6) * groups;
+    return (double)(z->tiles * y->tiles * x->tiles) * (vectors * pass->tap_count * channels + copy);
+}
+
+/* Try all even cuts of D and H whose tiles fit, and keep the cheapest. */
+static void choose_tiles(sn_conv_pass *pass, const sn_conv_plan *plan)
+{
+    const sn_conv_axis *axis = pass->axis;
+    int64_t row_tiles = sn_conv_parts(axis[2].extent, plan->dense ? DENSE_TILE : MAX_ROW);
+    int64_t best[3] = {axis[0].extent, axis[1].extent, row_tiles};
+    double least = -1;
+    for (int64_t tz = 1; tz <= axis[0].extent; tz++)
+        for (int64_t ty = 1; ty <= axis[1].extent; ty++) {
+            const int64_t tiles[3] = {tz, ty, row_tiles};
+            cut(pass, plan, tiles);
+            if (axis[0].tiles < tz || axis[1].tiles < ty) /* the same as with fewer */
+                continue;
+            if (axis[0].tile * axis[1].tile * pass->row > MAX_POSITIONS)
+                continue;
+            double cost = tile_cost(pass, plan);
+            if (least < 0 || cost < least) {
+                least = cost;
+                best[0] = tz;
+                best[1] = ty;
+            }
+        }
+    cut(pass, plan, best);
+}
+
+static void plan_pass(sn_conv_pass *pass, const sn_conv_plan *plan, const sn_op *op, int lanes)
+{
+    list_taps(pass, op);
+    choose_tiles(pass, plan);
+    choose_runs(pass, lanes);
+    int64_t limit = larger(INPUT_FLOATS / (plan->dense ? pass->axis[2].tile : pass->channel), 1);
+    if (op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS)
+        limit = smaller(limit, in_block_limit_dw(op));
+    pass->in_block = sn_conv_parts(plan->in_channels, sn_conv_parts(plan->in_channels, limit));
+    for (int t = 0; t < pass->tap_count; t++) {
+        const sn_conv_tap *tap = &pass->taps[t];
+        int phase = (tap->phase[0] * pass->axis[1].phases + tap->phase[1]) * pass->axis[2].phases;
+        phase += tap->phase[2];
+        pass->offsets[t] = (int32_t)(phase * pass->sub_grid + tap->shift[0] * pass->plane +
+                                     tap->shift[1] * pass->row + tap->shift[2]);
+    }
+}
+
+static void set_extents(sn_conv_plan *plan, const sn_op *op)
+{
+    const parts p = parts_of(op);
+    const bool backward = op->kind == SN_OP_CONV3D_BACKWARD_DATA;
+    const sn_tensor_desc *in = backward ? p.y : p.x, *out = backward ? p.x : p.y;
+    int64_t taps = (int64_t)op->params.conv3d.kernel * op->params.conv3d.kernel * op->params.conv3d.kernel;
+    plan->images = in->shape[0];
+    plan->in_channels = in->shape[1];
+    plan->out_channels = out->shape[1];
+    plan->in_step = backward ? 1 : op->params.conv3d.stride;
+    plan->out_step = backward ? op->params.conv3d.stride : 1;
+    plan->weight_out = backward ? taps : p.w->shape[1] * taps;
+    plan->weight_in = backward ? p.w->shape[1] * taps : taps;
+    plan->dense = is_dense(op);
+    plan->group = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP;
+    plan->partials = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? partials_of(op) : 1;
+    for (int i = 0; i < 3; i++) {
+        plan->in[i] = plan->dense ? 1 : in->shape[2 + i];
+        plan->out[i] = plan->dense ? 1 : out->shape[2 + i];
+    }
+    if (plan->dense) /* voxels are alike: one row of them */
+        plan->in[2] = plan->out[2] = sn_tensor_voxels(in);
+}
+
+/* Where the sub-grids of a pass begin; false where the output has no voxel there. */
+static bool set_axes(sn_conv_pass *pass, const sn_conv_plan *plan, int phase)
+{
+    const int s = plan->out_step, phases[3] = {phase / (s * s), phase / s % s, phase % s};
+    for (int i = 0; i < 3; i++) {
+        int64_t extent = (plan->out[i] - phases[i] + s - 1) / s;
+        if (phases[i] >= plan->out[i])
+            return false;
+        pass->axis[i] = (sn_conv_axis){.extent = extent, .phases = plan->in_step, .out_phase = phases[i]};
+    }
+    return true;
+}
 
 sn_status sn_conv_plan_make(sn_conv_plan **plan, const sn_op *op, int lanes, sn_error *error)
 {
-    (void)op;
-    (void)lanes;
-    return sn_alloc(plan, 1, sizeof **plan, error);
+    sn_status status;
+    sn_conv_plan *made = NULL;
+    size_t taps = (size_t)op->params.conv3d.kernel * op->params.conv3d.kernel * op->params.conv3d.kernel;
+    *plan = NULL;
+    SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
+    set_extents(made, op);
+    int phases = made->out_step * made->out_step * made->out_step;
+    SN_TRY(sn_alloc(&made->passes, (size_t)phases, sizeof *made->passes, error));
+    for (int phase = 0; phase < phases; phase++) {
+        sn_conv_pass *pass = &made->passes[made->pass_count];
+        if (!set_axes(pass, made, phase))
+            continue;
+        made->pass_count++;
+        SN_TRY(sn_alloc(&pass->taps, taps, sizeof *pass->taps, error));
+        SN_TRY(sn_alloc(&pass->offsets, taps, sizeof *pass->offsets, error));
+        plan_pass(pass, made, op, lanes);
+    }
+    *plan = made;
+    made = NULL;
+done:
+    sn_conv_plan_free(made);
+    return status;
 }
 
 void sn_conv_plan_free(sn_conv_plan *plan)
 {
+    if (plan == NULL)
+        return;
+    for (int i = 0; i < plan->pass_count; i++) {
+        sn_free(plan->passes[i].taps);
+        sn_free(plan->passes[i].offsets);
+    }
+    sn_free(plan->passes);
     sn_free(plan);
+}
+
+size_t sn_conv_scratch(const sn_conv_plan *plan)
+{
+    size_t most = 0;
+    for (int i = 0; i < plan->pass_count; i++) {
+        const sn_conv_pass *pass = &plan->passes[i];
+        int64_t floats = pass->in_block * pass->channel + plan->group * pass->sweep.out_size;
+        int64_t taps = pass->in_block * pass->tap_count + SN_CONV_MAX_LANES; /* of sums of backward weights */
+        if (plan->group == SN_CONV_MAX_GROUP_DW)
+            floats += 2 * SN_CONV_MAX_GROUP_DW * taps;
+        if ((size_t)floats > most)
+            most = (size_t)floats;
+    }
+    return most * sizeof(float);
 }

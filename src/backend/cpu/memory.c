@@ -1,4 +1,5 @@
 /* How much memory the kernels need beside their operands. */
+#include "backend/cpu/conv_plan.h"
 #include "backend/cpu/kernels.h"
 
 static size_t loss_workspace(const sn_tensor_desc *scores)
@@ -12,6 +13,10 @@ size_t sn_cpu_workspace(const sn_op *op)
 {
     const sn_tensor_desc *x = &op->inputs[0].desc;
     switch (op->kind) {
+    case SN_OP_CONV3D:
+    case SN_OP_CONV3D_BACKWARD_DATA:
+    case SN_OP_CONV3D_BACKWARD_WEIGHTS:
+        return sn_conv_workspace(op);
     case SN_OP_LOSS:
         return loss_workspace(x);
     case SN_OP_OVERLAP:
@@ -23,10 +28,13 @@ size_t sn_cpu_workspace(const sn_op *op)
 
 size_t sn_cpu_scratch(const sn_op *op, const void *plan)
 {
-    (void)plan;
     size_t channels = (size_t)op->inputs[0].desc.shape[1];
     size_t block = channels * SN_CPU_CLASS_BLOCK * sizeof(float);
     switch (op->kind) {
+    case SN_OP_CONV3D:
+    case SN_OP_CONV3D_BACKWARD_DATA:
+    case SN_OP_CONV3D_BACKWARD_WEIGHTS:
+        return sn_conv_scratch(plan);
     case SN_OP_SOFTMAX:
     case SN_OP_ARGMAX:
         return block;

@@ -109,7 +109,8 @@ static void first_pass_block(const image *im, const float *weights, float gamma,
         memcpy(im->dscores + c * im->voxels + voxel, block + c * BLOCK, (size_t)count * sizeof *block);
 }
 
-static void first_pass_chunk(const image *im, const float *weights, float gamma, int64_t chunk, float *scratch)
+static void first_pass_chunk(const image *im, const float *weights, float gamma, int64_t chunk,
+                             float *scratch)
 {
     sn_cpu_span s = sn_cpu_span_of(chunk, im->voxels);
     sums chunk_sums = sums_of(im->sums + chunk * (3 * im->channels + 1), im->channels);
@@ -194,8 +195,8 @@ static void second_pass_block(const image *im, const float *a, const float *b, f
     for (int i = 0; i < BLOCK_VECTORS; i++) {
         vi labels;
         memcpy(&labels, label + i * LANES, sizeof labels);
-        second_pass_vector(block + i * LANES, labels, vf_load(slope + i * LANES), vf_load(rest + i * LANES), a,
-                           b, im->channels, scale);
+        second_pass_vector(block + i * LANES, labels, vf_load(slope + i * LANES), vf_load(rest + i * LANES),
+                           a, b, im->channels, scale);
     }
     for (int64_t c = 0; c < im->channels; c++)
         memcpy(im->dscores + c * im->voxels + voxel, block + c * BLOCK, (size_t)count * sizeof *block);

@@ -39,8 +39,8 @@ static float trilinear(const float *image, const double at[3], grid size)
     double c = at[0] - z, b = at[1] - y, a = at[2] - x;
     int64_t k = (int64_t)z, j = (int64_t)y, i = (int64_t)x;
     double low = (1 - b) * sample_row(image, size, k, j, i, a) + b * sample_row(image, size, k, j + 1, i, a);
-    double high = (1 - b) * sample_row(image, size, k + 1, j, i, a) +
-                  b * sample_row(image, size, k + 1, j + 1, i, a);
+    double high =
+        (1 - b) * sample_row(image, size, k + 1, j, i, a) + b * sample_row(image, size, k + 1, j + 1, i, a);
     return (float)((1 - c) * low + c * high);
 }
 

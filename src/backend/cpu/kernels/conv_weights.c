@@ -1,0 +1,320 @@
+/*
+ * Convolution backward weights: dw[o, i, tap] += sum over voxels of dy[o, v] * x[i, v + shift of tap].
+ *
+ * Lanes are voxels. A stream is one tap of one input channel; a block of rows (output channels) by a few
+ * streams is summed in registers over a stretch of voxels, then over the lanes.
+ */
+#include "backend/cpu/kernels/conv_tile.h"
+
+#if LANES == 16
+enum { MAX_ROWS = 9 };
+#define STREAMS(rows) ((rows) <= 4 ? 6 : 3)
+#else
+enum { MAX_ROWS = 4 };
+#define STREAMS(rows) 3
+#endif
+enum {
+    MAX_STREAMS = 6,
+    MAX_SUMS = 32, /* of a block, rounded up to whole vectors */
+    STRETCH = 24,  /* vectors: MAX_ROWS of them fit a first-level cache */
+};
+
+#define SHUFFLE __builtin_shufflevector
+
+#if LANES == 16
+#define LOW_FLOATS 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define HIGH_FLOATS 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define LOW_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define HIGH_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
+#elif LANES == 8
+#define LOW_FLOATS 0, 8, 1, 9, 4, 12, 5, 13
+#define HIGH_FLOATS 2, 10, 3, 11, 6, 14, 7, 15
+#define LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
+#define HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
+#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11
+#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15
+#else
+#define LOW_FLOATS 0, 4, 1, 5
+#define HIGH_FLOATS 2, 6, 3, 7
+#define LOW_PAIRS 0, 1, 4, 5
+#define HIGH_PAIRS 2, 3, 6, 7
+#endif
+
+/* Lane i of the result is the sum of the lanes of v[i]. */
+SN_INLINE vf sum_lanes(const vf v[LANES])
+{
+    vf t[LANES];
+    SN_UNROLL
+    for (int i = 0; i < LANES / 2; i++)
+        t[i] = SHUFFLE(v[2 * i], v[2 * i + 1], LOW_FLOATS) + SHUFFLE(v[2 * i], v[2 * i + 1], HIGH_FLOATS);
+    SN_UNROLL
+    for (int i = 0; i < LANES / 4; i++)
+        t[i] = SHUFFLE(t[2 * i], t[2 * i + 1], LOW_PAIRS) + SHUFFLE(t[2 * i], t[2 * i + 1], HIGH_PAIRS);
+#if LANES > 4
+    SN_UNROLL
+    for (int i = 0; i < LANES / 8; i++)
+        t[i] = SHUFFLE(t[2 * i], t[2 * i + 1], EVEN_QUARTERS) + SHUFFLE(t[2 * i], t[2 * i + 1], ODD_QUARTERS);
+#endif
+#if LANES > 8
+    t[0] = SHUFFLE(t[0], t[1], EVEN_QUARTERS) + SHUFFLE(t[0], t[1], ODD_QUARTERS);
+#endif
+    return t[0];
+}
+
+/* sums[r*streams + s] += sum over `vectors` of dy[r] * x[s] */
+SN_INLINE void correlate(const int rows, const int streams, const float *dy, int64_t dy_channel,
+                         const float *const x[], int64_t vectors, float *sums)
+{
+    vf sum[MAX_SUMS];
+    const float *from[MAX_STREAMS];
+    SN_UNROLL
+    for (int s = 0; s < streams; s++)
+        from[s] = x[s];
+    SN_UNROLL
+    for (int i = 0; i < MAX_SUMS; i++)
+        sum[i] = (vf){0};
+    for (int64_t v = 0; v < vectors * LANES; v += LANES) {
+        vf input[MAX_STREAMS];
+        SN_UNROLL
+        for (int s = 0; s < streams; s++)
+            input[s] = vf_load(from[s] + v);
+        SN_UNROLL
+        for (int r = 0; r < rows; r++) {
+            vf gradient = vf_load(dy + r * dy_channel + v);
+            SN_UNROLL
+            for (int s = 0; s < streams; s++)
+                sum[r * streams + s] += gradient * input[s];
+        }
+    }
+    SN_UNROLL
+    for (int i = 0; i < rows * streams; i += LANES)
+        vf_store(sums + i, vf_load(sums + i) + sum_lanes(sum + i));
+}
+
+typedef void correlate_kernel(const float *dy, int64_t dy_channel, const float *const x[], int64_t vectors,
+                              float *sums);
+
+#define CORRELATE(rows)                                                                                      \
+    static void correlate_##rows(const float *dy, int64_t dy_channel, const float *const x[],                \
+                                 int64_t vectors, float *sums)                                               \
+    {                                                                                                        \
+        correlate(rows, STREAMS(rows), dy, dy_channel, x, vectors, sums);                                    \
+    }
+CORRELATE(1)
+CORRELATE(2)
+CORRELATE(3)
+CORRELATE(4)
+#if LANES == 16
+CORRELATE(5)
+CORRELATE(6)
+CORRELATE(7)
+CORRELATE(8)
+CORRELATE(9)
+#endif
+
+static correlate_kernel *const kernels[MAX_ROWS + 1] = {
+    NULL,        correlate_1, correlate_2, correlate_3, correlate_4,
+#if LANES == 16
+    correlate_5, correlate_6, correlate_7, correlate_8, correlate_9,
+#endif
+};
+
+/* A range of output channels, in blocks, by a range of input channels. */
+typedef struct weights_unit {
+    int64_t out_first, out_count, blocks;
+    int64_t in_first, in_count;
+    float *input, *gradient, *sums; /* scratch */
+} weights_unit;
+
+typedef struct weights_job {
+    const sn_conv_plan *plan;
+    const sn_conv_pass *pass;
+    const float *x, *dy;
+    float *dw, *partials; /* (partials, O, I, K^3) */
+    int64_t groups, in_blocks;
+} weights_job;
+
+static int64_t round_to_lanes(int64_t count)
+{
+    return (count + LANES - 1) / LANES * LANES;
+}
+
+/* Floats of the sums of one block and one group of streams. */
+static int64_t sums_size(int64_t rows)
+{
+    return round_to_lanes(rows * STREAMS(rows));
+}
+
+/* Copy a tile of one channel of dy, 0 between its rows. */
+static void copy_gradient(float *to, const float *dy, const sn_conv_plan *plan, const sn_conv_tile *tile,
+                          const sn_conv_sweep *sweep)
+{
+    int64_t done = 0;
+    for (int64_t z = 0; z < tile->extent[0]; z++)
+        for (int64_t y = 0; y < tile->extent[1]; y++) {
+            int64_t at = z * sweep->out_z + y * sweep->out_y;
+            int64_t from = (tile->at[0] + z) * plan->out[1] + tile->at[1] + y;
+            const float *row = dy + from * plan->out[2] + tile->at[2];
+            for (; done < at; done++)
+                to[done] = 0;
+            for (int64_t i = 0; i < tile->extent[2]; i++)
+                to[at + i] = row[i];
+            done += tile->extent[2];
+        }
+    for (; done < sweep->out_size; done++)
+        to[done] = 0;
+}
+
+/* All sums of one block of rows over one stretch of voxels. */
+static void sum_block(const weights_job *job, const weights_unit *unit, int64_t rows, const float *dy,
+                      int64_t dy_channel, sn_conv_input input, int64_t vectors, float *sums)
+{
+    const sn_conv_pass *pass = job->pass;
+    const int streams = STREAMS(rows), taps = pass->tap_count;
+    const float *x[MAX_STREAMS], *channel = input.origin;
+    int64_t left = unit->in_count * taps;
+    for (int tap = 0; left > 0; left -= streams, sums += sums_size(rows)) {
+        for (int s = 0; s < streams; s++) {
+            x[s] = channel + pass->offsets[tap];
+            if (s + 1 < left && ++tap == taps) { /* past the last stream the last one is repeated */
+                tap = 0;
+                channel += input.channel;
+            }
+        }
+        kernels[rows](dy, dy_channel, x, vectors, sums);
+    }
+}
+
+static int64_t block_sums(const weights_job *job, const weights_unit *unit, int64_t rows)
+{
+    return sn_conv_parts(unit->in_count * job->pass->tap_count, STREAMS(rows)) * sums_size(rows);
+}
+
+/* One stretch of voxels of a tile: all blocks. */
+static void sum_stretch(const weights_job *job, const weights_unit *unit, const float *dy, int64_t dy_channel,
+                        sn_conv_input input, int64_t vectors)
+{
+    float *sums = unit->sums;
+    for (int64_t b = 0; b < unit->blocks; b++) {
+        int64_t first = sn_conv_split(unit->out_count, unit->blocks, b);
+        int64_t rows = sn_conv_split(unit->out_count, unit->blocks, b + 1) - first;
+        sum_block(job, unit, rows, dy + first * dy_channel, dy_channel, input, vectors, sums);
+        sums += block_sums(job, unit, rows);
+    }
+}
+
+static void sum_tile(const weights_job *job, const weights_unit *unit, const sn_conv_tile *tile)
+{
+    const sn_conv_plan *plan = job->plan;
+    const sn_conv_pass *pass = job->pass;
+    const sn_conv_sweep sweep = sn_conv_sweep_of(pass, tile->extent, LANES);
+    sn_conv_input input =
+        sn_conv_input_of(plan, pass, tile, job->x, unit->in_first, unit->in_count, unit->input);
+    int64_t voxels = sn_conv_voxels(plan->out), dy_channel = voxels;
+    const float *dy = job->dy + (tile->image * plan->out_channels + unit->out_first) * voxels;
+    if (sn_conv_in_place(plan, tile)) {
+        dy += tile->at[2];
+    } else {
+        for (int64_t o = 0; o < unit->out_count; o++)
+            copy_gradient(unit->gradient + o * sweep.out_size, dy + o * voxels, plan, tile, &sweep);
+        dy = unit->gradient;
+        dy_channel = sweep.out_size;
+    }
+    const float *origin = input.origin;
+    for (int64_t z = 0; z < sweep.runs_z; z++)
+        for (int64_t y = 0; y < sweep.runs_y; y++)
+            for (int64_t v = 0; v < sweep.vectors; v += STRETCH) {
+                int64_t rest = sweep.vectors - v;
+                input.origin = origin + z * pass->plane + y * pass->row + v * LANES;
+                sum_stretch(job, unit, dy + z * sweep.out_z + y * sweep.out_y + v * LANES, dy_channel, input,
+                            rest < STRETCH ? rest : STRETCH);
+            }
+}
+
+/* Add (or write, to partial sums) what a unit has summed to its part of dw. */
+static void write_sums(const weights_job *job, const weights_unit *unit, float *dw, bool add)
+{
+    const int64_t taps = job->pass->tap_count, count = unit->in_count * taps;
+    const float *sums = unit->sums;
+    for (int64_t b = 0; b < unit->blocks; b++) {
+        int64_t first = sn_conv_split(unit->out_count, unit->blocks, b);
+        int64_t rows = sn_conv_split(unit->out_count, unit->blocks, b + 1) - first, streams = STREAMS(rows);
+        for (int64_t r = 0; r < rows; r++) {
+            int64_t o = unit->out_first + first + r;
+            float *to = dw + (o * job->plan->in_channels + unit->in_first) * taps;
+            for (int64_t s = 0; s < count; s++) {
+                float sum = sums[s / streams * sums_size(rows) + r * streams + s % streams];
+                to[s] = add ? to[s] + sum : sum;
+            }
+        }
+        sums += block_sums(job, unit, rows);
+    }
+}
+
+static weights_unit unit_of(const weights_job *job, int64_t group, int64_t in_block, float *scratch)
+{
+    const sn_conv_plan *plan = job->plan;
+    weights_unit unit = {.out_first = sn_conv_split(plan->out_channels, job->groups, group),
+                         .in_first = sn_conv_split(plan->in_channels, job->in_blocks, in_block)};
+    unit.out_count = sn_conv_split(plan->out_channels, job->groups, group + 1) - unit.out_first;
+    unit.in_count = sn_conv_split(plan->in_channels, job->in_blocks, in_block + 1) - unit.in_first;
+    unit.blocks = sn_conv_parts(unit.out_count, MAX_ROWS);
+    unit.input = scratch;
+    unit.gradient = unit.input + job->pass->in_block * job->pass->channel;
+    unit.sums = unit.gradient + plan->group * job->pass->sweep.out_size;
+    return unit;
+}
+
+/* One unit over the tiles of one partial sum. */
+static void run_unit(const weights_job *job, int64_t partial, int64_t group, int64_t in_block, float *scratch)
+{
+    const sn_conv_plan *plan = job->plan;
+    weights_unit unit = unit_of(job, group, in_block, scratch);
+    int64_t tiles = plan->images * sn_conv_tiles(job->pass), sums = 0;
+    for (int64_t b = 0; b < unit.blocks; b++)
+        sums += block_sums(job, &unit,
+                           sn_conv_split(unit.out_count, unit.blocks, b + 1) -
+                               sn_conv_split(unit.out_count, unit.blocks, b));
+    memset(unit.sums, 0, (size_t)sums * sizeof *unit.sums);
+    for (int64_t t = sn_conv_split(tiles, plan->partials, partial);
+         t < sn_conv_split(tiles, plan->partials, partial + 1); t++) {
+        sn_conv_tile tile = sn_conv_tile_of(job->pass, t);
+        sum_tile(job, &unit, &tile);
+    }
+    int64_t size = plan->out_channels * plan->in_channels * job->pass->tap_count;
+    if (plan->partials == 1)
+        write_sums(job, &unit, job->dw, true);
+    else
+        write_sums(job, &unit, job->partials + partial * size, false);
+}
+
+void SN_CPU_RUN(conv3d_backward_weights)(const sn_cpu_call *call)
+{
+    const sn_conv_plan *plan = call->plan;
+    weights_job job = {.plan = plan, .pass = plan->passes, .x = call->in[0], .dy = call->in[1]};
+    job.dw = call->out[0];
+    job.partials = call->workspace;
+    job.groups = sn_conv_parts(plan->out_channels, plan->group);
+    job.in_blocks = sn_conv_parts(plan->in_channels, job.pass->in_block);
+    int64_t size = plan->out_channels * plan->in_channels * job.pass->tap_count;
+#pragma omp parallel num_threads(call->threads)
+    {
+        float *scratch = sn_cpu_thread_scratch(call);
+#pragma omp for collapse(3) schedule(dynamic)
+        for (int64_t p = 0; p < plan->partials; p++)
+            for (int64_t i = 0; i < job.in_blocks; i++)
+                for (int64_t g = 0; g < job.groups; g++)
+                    run_unit(&job, p, g, i, scratch);
+        if (plan->partials > 1) {
+#pragma omp for schedule(static)
+            for (int64_t w = 0; w < size; w++) {
+                float sum = job.partials[w];
+                for (int64_t p = 1; p < plan->partials; p++)
+                    sum += job.partials[p * size + w];
+                job.dw[w] += sum;
+            }
+        }
+    }
+}
