@@ -54,12 +54,14 @@ void sn_progress_duration(char text[32], double seconds)
         snprintf(text, 32, "%lld days %lld h", whole / 86400, whole / 3600 % 24);
 }
 
-/* "3 min 20 s left", by the pace so far; empty where there is no pace yet. */
+/* "3 min 20 s left", by the pace so far; empty where there is no pace yet or the note says it. */
 static void time_left(char text[48], const sn_progress_bar *bar, double now)
 {
     char duration[32];
     text[0] = '\0';
-    if (bar->done <= bar->first || bar->done >= bar->total)
+    size_t length = strlen(bar->note);
+    bool given = length >= 5 && strcmp(bar->note + length - 5, " left") == 0;
+    if (given || bar->done <= bar->first || bar->done >= bar->total)
         return;
     double pace = (now - bar->began) / (double)(bar->done - bar->first);
     sn_progress_duration(duration, pace * (double)(bar->total - bar->done));

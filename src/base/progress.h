@@ -18,8 +18,8 @@ typedef struct sn_progress {
     void *context;
 } sn_progress;
 
-/** Report `done` of `total` units of `task`; `note` may be NULL, e.g. "epoch 7/20  best 0.812". NULL
- * progress: no-op. */
+/** Report `done` of `total` units of `task`; `note` may be NULL, e.g. "epoch 7/20  best 0.812". A note that
+ * ends in " left" gives the time left, else the bar reckons it. NULL progress: no-op. */
 void sn_progress_report(const sn_progress *progress, const char *task, int64_t done, int64_t total,
                         const char *note);
 

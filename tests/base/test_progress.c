@@ -104,6 +104,27 @@ static void a_narrow_terminal_is_never_overrun(void **state)
     }
 }
 
+static void the_time_left_is_reckoned_unless_the_note_says_it(void **state)
+{
+    (void)state;
+    char text[4096];
+    terminal screen = terminal_open(100);
+    sn_progress_bar *bar;
+    assert_int_equal(sn_progress_bar_create(&bar, screen.stream, NULL), SN_OK);
+    const sn_progress *progress = sn_progress_bar_progress(bar);
+    sn_progress_report(progress, "trial", 0, 3, NULL);
+    usleep(120000); /* the bar is redrawn every tenth of a second */
+    sn_progress_report(progress, "trial", 1, 3, "best 0.8");
+    terminal_read(&screen, text, sizeof text);
+    assert_non_null(strstr(text, "1/3  best 0.8  0 s left\033[K"));
+    usleep(120000);
+    sn_progress_report(progress, "trial", 2, 3, "about 4 s left");
+    terminal_read(&screen, text, sizeof text);
+    assert_non_null(strstr(text, "2/3  about 4 s left\033[K"));
+    sn_progress_bar_free(bar);
+    terminal_close(&screen);
+}
+
 static void nobody_watching_is_fine(void **state)
 {
     (void)state;
@@ -139,6 +160,7 @@ int main(void)
         cmocka_unit_test(a_file_gets_the_first_and_the_last_line_of_a_task),
         cmocka_unit_test(a_terminal_gets_one_line_that_is_redrawn_and_erased),
         cmocka_unit_test(a_narrow_terminal_is_never_overrun),
+        cmocka_unit_test(the_time_left_is_reckoned_unless_the_note_says_it),
         cmocka_unit_test(nobody_watching_is_fine),
         cmocka_unit_test(durations_are_readable),
     };
