@@ -1,0 +1,163 @@
+/* Trials: real trainings in worker processes. The program is its own worker. */
+#include "train/blobs.h"
+
+#include <math.h>
+
+#include "model/model.h"
+#include "search/trial.h"
+
+static sn_task task;
+static sn_space space;
+static char *root;
+
+static int setup(void **state)
+{
+    sn_error error = SN_ERROR_INIT;
+    if (folder_setup(state) != 0)
+        return 1;
+    root = *state;
+    write_blobs(root, 6);
+    write_text(
+        root, "space.json",
+        "{\"n\": {\"lower\": 8, \"upper\": 12}, \"p\": 2, \"sup\": {\"lower\": 0, \"upper\": 2}, \"res\": 1, "
+        "\"nodes\": 2, \"ops\": [{\"lower\": 0, \"upper\": 3}]}");
+    sn_task_options options = {.dataset = root, .split = SN_SPLIT_OPTIONS_INIT};
+    CHECK_OK(sn_task_prepare(&task, &options, in_folder(root, "cache"), 2, NULL, &error), error);
+    CHECK_OK(sn_space_load(&space, in_folder(root, "space.json"), &error), error);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    sn_task_clear(&task);
+    sn_space_clear(&space);
+    return folder_teardown(state);
+}
+
+static sn_trials trials_in(const char *folder)
+{
+    sn_trials trials = {.space = &space,
+                        .task = &task,
+                        .folder = folder,
+                        .run = {.options = SN_TRAIN_OPTIONS_INIT, .device = "cpu"}};
+    trials.run.threads = 2;
+    trials.run.options.epochs = 1;
+    return trials;
+}
+
+/* Search until the study holds `iterations` answers. */
+static sn_search_state search(sn_trials *trials, int iterations)
+{
+    sn_error error = SN_ERROR_INIT;
+    sn_study *study;
+    sn_search_state state;
+    double lower[3], upper[3];
+    assert_int_equal(sn_space_dimensions(&space), 3);
+    sn_space_bounds(&space, lower, upper);
+    sn_optimiser_settings optimiser = {
+        .dimension = 3, .lower = lower, .upper = upper, .seed = 1, .population = 40};
+    sn_search_objective objective = sn_trials_objective(trials);
+    sn_search_options options = {.iterations = iterations};
+    CHECK_OK(sn_study_open(&study, trials->folder, &error), error);
+    CHECK_OK(sn_search_run(&state, study, &optimiser, &objective, &options, &error), error);
+    sn_study_close(study);
+    return state;
+}
+
+static json_t *study_json(const char *folder)
+{
+    sn_error error = SN_ERROR_INIT;
+    sn_study *study;
+    json_t *json;
+    CHECK_OK(sn_study_open_read(&study, folder, &error), error);
+    CHECK_OK(sn_study_json(&json, study, &error), error);
+    sn_study_close(study);
+    return json;
+}
+
+static void a_search_cut_and_gone_on_is_the_whole_one(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_trials whole = trials_in(in_folder(root, "whole")), cut = trials_in(in_folder(root, "cut"));
+    sn_search_state ended = search(&whole, 8);
+    assert_true(ended.best_iteration > 0);
+    search(&cut, 3);
+    search(&cut, 8);
+    json_t *a = study_json(whole.folder), *b = study_json(cut.folder);
+    assert_true(json_equal(a, b));
+    assert_int_equal(json_array_size(json_object_get(a, "iterations")), 8);
+    json_decref(a);
+    json_decref(b);
+    CHECK_OK(sn_trials_keep(whole.folder, ended.best_network, &error), error);
+    CHECK_OK(sn_trials_finish(whole.folder, ended.best_network, &error), error);
+    sn_model model;
+    double dice;
+    CHECK_OK(sn_model_load(&model, in_folder(root, "whole/best.safetensors"), &error), error);
+    assert_int_equal(json_unpack(model.training, "{s:{s:F}}", "validation", "dice", &dice), 0);
+    assert_true(dice == ended.best_dice);
+    sn_model_clear(&model);
+}
+
+static void what_does_not_fit_is_not_trained(void **state)
+{
+    (void)state;
+    sn_trials trials = trials_in(in_folder(root, "small"));
+    trials.run.memory = 1 << 20;
+    sn_search_state ended = search(&trials, 4);
+    assert_int_equal(ended.trained, 0);
+    json_t *json = study_json(trials.folder), *iteration;
+    size_t index;
+    json_array_foreach(json_object_get(json, "iterations"), index, iteration)
+    {
+        const char *outcome;
+        double f;
+        assert_int_equal(json_unpack(iteration, "{s:s, s:F}", "outcome", &outcome, "f", &f), 0);
+        assert_true(strcmp(outcome, "memory") == 0 || strcmp(outcome, "illegal") == 0);
+        assert_true(f == 10);
+    }
+    json_decref(json);
+}
+
+static void only_the_best_model_is_kept(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    CHECK_OK(sn_folder_create(in_folder(root, "kept/models"), &error), error);
+    write_text(root, "kept/models/aa.safetensors", "1");
+    write_text(root, "kept/models/ab.safetensors", "2");
+    write_text(root, "kept/models/aa.checkpoint", "3");
+    CHECK_OK(sn_trials_keep(in_folder(root, "kept"), "aa", &error), error);
+    assert_true(sn_path_exists(in_folder(root, "kept/models/aa.safetensors")));
+    assert_false(sn_path_exists(in_folder(root, "kept/models/ab.safetensors")));
+    assert_false(sn_path_exists(in_folder(root, "kept/models/aa.checkpoint")));
+}
+
+static void the_estimate_knows_what_cannot_be_trained(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_trials trials = trials_in(root);
+    sn_trials_estimate estimate;
+    CHECK_OK(sn_trials_estimate_time(&estimate, &trials, 300, &error), error);
+    assert_true(fabs(estimate.trained_share - 2.0 / 3) <
+                0.15); /* op 0 alone is no network: a third of the points */
+    assert_true(estimate.image_seconds > 0 &&
+                estimate.search_seconds > 300 * 0.5 * 3 * estimate.image_seconds);
+    trials.run.memory = 1000;
+    assert_int_equal(sn_trials_estimate_time(&estimate, &trials, 300, &error), SN_ERR_ARG);
+    assert_names(error.text, (const char *[]){"--memory", NULL});
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_search_cut_and_gone_on_is_the_whole_one),
+        cmocka_unit_test(what_does_not_fit_is_not_trained),
+        cmocka_unit_test(only_the_best_model_is_kept),
+        cmocka_unit_test(the_estimate_knows_what_cannot_be_trained),
+    };
+    if (argc == 3 && strcmp(argv[1], "worker") == 0)
+        return sn_worker_main(argv[2], sn_trial_handler, NULL);
+    return cmocka_run_group_tests_name("trial", tests, setup, teardown);
+}
