@@ -2,6 +2,7 @@
 #include "cmocka_all.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,13 +32,19 @@ static terminal terminal_open(unsigned short columns)
     return self;
 }
 
-/* Everything written so far. */
+/* Everything written so far: the kernel hands it over with a delay, so until nothing has come for a while. */
 static void terminal_read(const terminal *self, char *text, size_t size)
 {
+    struct pollfd wait = {.fd = self->master, .events = POLLIN};
+    size_t length = 0;
     fflush(self->stream);
-    fcntl(self->master, F_SETFL, O_NONBLOCK);
-    ssize_t length = read(self->master, text, size - 1);
-    text[length > 0 ? length : 0] = '\0';
+    while (length < size - 1 && poll(&wait, 1, 100) == 1) {
+        ssize_t more = read(self->master, text + length, size - 1 - length);
+        if (more <= 0)
+            break;
+        length += (size_t)more;
+    }
+    text[length] = '\0';
 }
 
 static void terminal_close(terminal *self)
