@@ -75,7 +75,9 @@ static void case_unmap(case_map *map)
     map->header = NULL;
 }
 
-/* Map a case's file; `header` stays NULL where it is missing, of another size, or made from something else.
+/*
+ * Map a case's file; `header` stays NULL where it is missing, of another size, or made from something
+ * else.
  */
 static sn_status case_map_open(case_map *map, const sn_cache_options *options, const sn_case *item,
                                sn_error *error)
@@ -125,8 +127,7 @@ static sn_status content_hash(char text[SN_HASH_TEXT], const case_header *header
     return SN_OK;
 }
 
-/* ---- building --------------------------------------------------------------------------------------------
- */
+/* ---- building ---- */
 
 /* Is the case's file there, made from the same, and undamaged? */
 static sn_status case_is_sound(bool *sound, const sn_cache_options *options, const sn_case *item,
@@ -301,8 +302,7 @@ sn_status sn_cache_build(const sn_dataset *dataset, const sn_cache_options *opti
     return SN_OK;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 struct sn_cache {
     sn_preprocessing preprocessing;

@@ -43,8 +43,7 @@ static void found(check *self, sn_check_level level, const char *format, ...)
         self->options->report(self->options->context, level, text);
 }
 
-/* ---- one case --------------------------------------------------------------------------------------------
- */
+/* ---- one case ---- */
 
 /* A file's channels on the first file's grid? */
 static bool grid_fits(check *self, const char *path, const sn_grid *grid, const char *first_path,
@@ -210,8 +209,7 @@ static sn_status case_check(check *self, int index, sn_error *error)
     return SN_OK;
 }
 
-/* ---- the data set as a whole -----------------------------------------------------------------------------
- */
+/* ---- the data set as a whole ---- */
 
 static int double_compare(const void *a, const void *b)
 {

@@ -1,9 +1,9 @@
 /**
  * Smooth random fields: cubic B-splines on a coarse lattice of random coefficients.
  *
- * Source: Rueckert et al., "Nonrigid registration using free-form deformations", IEEE TMI 18, 1999, equation 2. A
- * displacement whose coefficients stay below 0.4 of the lattice's step does not fold: Choi and Lee, "Injectivity
- * conditions of 2D and 3D uniform cubic B-spline functions", Graphical Models 62, 2000.
+ * Source: Rueckert et al., "Nonrigid registration using free-form deformations", IEEE TMI 18, 1999, equation
+ * 2. A displacement whose coefficients stay below 0.4 of the lattice's step does not fold: Choi and Lee,
+ * "Injectivity conditions of 2D and 3D uniform cubic B-spline functions", Graphical Models 62, 2000.
  */
 #ifndef SN_DATASET_FIELD_H
 #define SN_DATASET_FIELD_H

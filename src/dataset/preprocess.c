@@ -11,8 +11,7 @@
 #include "volume/nifti.h"
 #include "volume/resample.h"
 
-/* ---- what is determined once for a data set --------------------------------------------------------------
- */
+/* ---- what is determined once for a data set ---- */
 
 /* Read a whole number >= 1 that ends at `end` ('x' or the end of the text); advances past it. */
 static bool extent_parse(int64_t *extent, const char **text, char end)
@@ -137,8 +136,7 @@ sn_status sn_preprocess_grid(sn_grid *out, const sn_preprocessing *preprocessing
     return sn_grid_box(out, &isotropic, box, error);
 }
 
-/* ---- one image, one label map ---------------------------------------------------------------------------
- */
+/* ---- one image, one label map ---- */
 
 /* z = (x - mean) / sd over the voxels that are not 0; these stay 0. */
 static void channel_standardise(float *voxels, int64_t count)

@@ -9,8 +9,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 
-/* ---- groups: the cases that stay together -----------------------------------------------------------------
- */
+/* ---- groups: the cases that stay together ---- */
 
 typedef struct groups {
     int count;
@@ -129,8 +128,7 @@ static void groups_deal(int *bin_of_group, const groups *all, const int *share, 
     }
 }
 
-/* ---- shares ----------------------------------------------------------------------------------------------
- */
+/* ---- shares ---- */
 
 /* round(fraction of n), at least 1. */
 static int share_round(int n, double fraction)
@@ -174,8 +172,7 @@ static void deal_by_folds(int *part_of_group, const groups *all, int n, const sn
     groups_deal(part_of_group, all, share, SN_TESTING);
 }
 
-/* ---- splits ----------------------------------------------------------------------------------------------
- */
+/* ---- splits ---- */
 
 /* Make a split from the part of each case; < 0: in none. */
 static sn_status split_from_parts(sn_split *split, const int *part_of_case, int count, sn_error *error)

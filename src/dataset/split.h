@@ -51,8 +51,9 @@ sn_status sn_split_make(sn_split *split, const sn_dataset *dataset, const sn_spl
                         sn_error *error);
 
 /**
- * Keep about `limit` cases in all, each part in its proportion (round(limit * count / all), at least 1 of what is not
- * empty), drawn with the seed: for a quick search on a large data set. A larger limit keeps a superset.
+ * Keep about `limit` cases in all, each part in its proportion (round(limit * count / all), at least 1 of
+ * what is not empty), drawn with the seed: for a quick search on a large data set. A larger limit keeps a
+ * superset.
  */
 void sn_split_limit(sn_split *split, int limit, uint64_t seed);
 
@@ -68,8 +69,7 @@ sn_status sn_split_part_parse(sn_split_part *part, const char *name, sn_error *e
 /** {"training": [case names], "validation": ..., "testing": ...}; `*out` is the caller's, json_decref. */
 sn_status sn_split_to_json(json_t **out, const sn_split *split, const sn_dataset *dataset, sn_error *error);
 
-/** Read what sn_split_to_json wrote; `source` names the file in error texts. SN_ERR_INPUT: an unknown case.
- */
+/** Read what sn_split_to_json wrote; `source` names the file in errors. SN_ERR_INPUT: an unknown case. */
 sn_status sn_split_from_json(sn_split *split, const json_t *json, const sn_dataset *dataset,
                              const char *source, sn_error *error);
 

@@ -17,8 +17,9 @@
 #include "volume/nifti.h"
 
 /*
- * How far the cases of a cohort differ from the volume they come from: uniform in +- each limit, logarithms are natural.
- * The deformation's coefficients stay below 0.4 steps of its lattice, so it does not fold (field.h); about 2 mm rms.
+ * How far the cases of a cohort differ from the volume they come from: uniform in +- each limit, logarithms
+ * are natural. The deformation's coefficients stay below 0.4 steps of its lattice, so it does not fold
+ * (field.h); it is about 2 mm rms.
  */
 static const double ROTATION_DEG = 5; /* about each axis */
 static const double STRETCH = 0.06;   /* along each axis */
@@ -26,8 +27,7 @@ static const double SHIFT_MM = 4;     /* along each axis */
 static const double LATTICE_MM = 32, DEFORMATION_MM = 9;
 static const double LOG_GAMMA = 0.25; /* the contrast's exponent */
 static const double BIAS_LATTICE_MM = 80, LOG_BIAS = 0.35;
-static const double NOISE_LOW = 0.01,
-                    NOISE_HIGH = 0.04; /* standard deviation, as a share of the brightest voxel */
+static const double NOISE_LOW = 0.01, NOISE_HIGH = 0.04; /* deviation, as a share of the brightest voxel */
 
 /* What every case is made from. */
 typedef struct source {
@@ -47,7 +47,7 @@ static void source_clear(source *self)
     sn_label_table_free(self->labels);
 }
 
-/* ---- the labels ------------------------------------------------------------------------------------------ */
+/* ---- the labels ---- */
 
 /* Relabel a map: values[i] becomes classes[i]; every value of the map is among `values`. */
 static void map_relabel(sn_labelmap *map, const int32_t *values, const int32_t *classes, int64_t count)
@@ -146,7 +146,7 @@ done:
     return status;
 }
 
-/* ---- the image ------------------------------------------------------------------------------------------- */
+/* ---- the image ---- */
 
 /* The grid of the cases, and how they sample the image. */
 static sn_status source_set_target(source *self, double spacing_mm, sn_error *error)
@@ -231,7 +231,7 @@ static int32_t map_sample(const sn_labelmap *map, const double x[3])
     return map->data[(at[0] * extent[1] + at[1]) * extent[2] + at[2]];
 }
 
-/* ---- one case -------------------------------------------------------------------------------------------- */
+/* ---- one case ---- */
 
 /* What makes a case differ from its source. */
 typedef struct variation {
@@ -310,7 +310,7 @@ static void source_position(double out[3], const source *from, const variation *
     }
 }
 
-/* The source's mean over a case's voxel: over a lattice of points in it, all moved by the centre's displacement. */
+/* The source's mean over a lattice of points in a case's voxel, all moved by the centre's displacement. */
 static double voxel_mean(const source *from, const variation *by, const int64_t voxel[3],
                          const double displacement_mm[3])
 {
@@ -390,7 +390,7 @@ done:
     return status;
 }
 
-/* ---- the data set ---------------------------------------------------------------------------------------- */
+/* ---- the data set ---- */
 
 /* dataset.json in the Decathlon's form. */
 static sn_status description_write(const char *folder, const char *name, const source *from, int count,

@@ -88,7 +88,7 @@ static inline void write_labels(const char *path, sn_grid grid, const int32_t *v
     sn_labelmap_free(map);
 }
 
-/* A Decathlon data set of `count` cases c00, c01, ... of 4x5x6 voxels, 1 mm, labels 0, 1, 2; listed last first. */
+/* A Decathlon data set of `count` cases c00, c01, ...: 4x5x6 voxels, 1 mm, labels 0, 1, 2; last one first. */
 static inline void write_dataset(const char *folder, int count)
 {
     static const int32_t values[] = {0, 1, 0, 2, 0};

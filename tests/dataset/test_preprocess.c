@@ -35,7 +35,7 @@ static void sizes_are_parsed(void **state)
     }
 }
 
-/* Two cases: 10x20x30 voxels of 2x1x0.5 mm = 20x20x15 mm; and, turned (D along A), 8x9x10 of 3x1x2 mm = A 24, S 9, R 20. */
+/* 10x20x30 voxels of 2x1x0.5 mm = 20x20x15 mm; and, turned, 8x9x10 voxels = A 24 mm, S 9 mm, R 20 mm. */
 static sn_dataset *two_cases(const char *folder)
 {
     sn_error error = SN_ERROR_INIT;
@@ -113,8 +113,7 @@ static void z_scores_are_over_non_zero_voxels_and_zero_stays_zero(void **state)
     sn_volume *image, *out;
     sn_grid grid = grid_of(1, 2, 4, 1, 1, 1), boxed;
     CHECK_OK(sn_volume_create(&image, &grid, 2, &error), error);
-    /* channel 0: 2, 4, 4, 4, 5, 5, 7, 9 has mean 5 and standard deviation 2; here with two zeros more in channel 1 */
-    static const float first[8] = {2, 4, 4, 4, 5, 5, 7, 9};
+    static const float first[8] = {2, 4, 4, 4, 5, 5, 7, 9};    /* mean 5, standard deviation 2 */
     static const float second[8] = {0, 10, 0, -2, 0, 0, 0, 0}; /* mean 4, standard deviation 6 */
     memcpy(image->data, first, sizeof first);
     memcpy(image->data + 8, second, sizeof second);

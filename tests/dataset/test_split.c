@@ -261,6 +261,33 @@ static void faults_of_files_and_options_name_the_fix(void **state)
     sn_dataset_close(dataset);
 }
 
+static void a_limit_keeps_the_proportions_and_grows_by_supersets(void **state)
+{
+    enum { N = 260 };
+    int few[N], more[N], all[N];
+    sn_dataset *dataset = dataset_of(*state, N);
+    sn_split a = split_of(dataset, (sn_split_options)SN_SPLIT_OPTIONS_INIT);
+    sn_split b = split_of(dataset, (sn_split_options)SN_SPLIT_OPTIONS_INIT);
+    parts_of(all, &a, N);
+    sn_split_limit(&a, 1000, 5);
+    assert_int_equal(a.count[SN_TRAINING], 130);
+    sn_split_limit(&a, 80, 5);
+    sn_split_limit(&b, 30, 5);
+    assert_int_equal(a.count[SN_TRAINING], 40);
+    assert_int_equal(a.count[SN_VALIDATION], 16);
+    assert_int_equal(a.count[SN_TESTING], 24);
+    assert_int_equal(b.count[SN_TRAINING], 15);
+    parts_of(more, &a, N);
+    parts_of(few, &b, N);
+    for (int i = 0; i < N; i++) {
+        assert_true(few[i] < 0 || few[i] == more[i]);
+        assert_true(more[i] < 0 || more[i] == all[i]);
+    }
+    sn_split_clear(&a);
+    sn_split_clear(&b);
+    sn_dataset_close(dataset);
+}
+
 static void splits_survive_json(void **state)
 {
     enum { N = 12 };
@@ -310,6 +337,7 @@ int main(void)
         IN_FOLDER(folds_test_every_case_once),
         IN_FOLDER(nnunets_splits_give_training_and_validation),
         IN_FOLDER(faults_of_files_and_options_name_the_fix),
+        IN_FOLDER(a_limit_keeps_the_proportions_and_grows_by_supersets),
         IN_FOLDER(splits_survive_json),
         cmocka_unit_test(parts_have_long_and_short_names),
     };

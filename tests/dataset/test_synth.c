@@ -8,7 +8,7 @@
 #include "dataset/field.h"
 #include "dataset/synth.h"
 
-/* A ball of label 7 with a core of label 30 in an image that is 50 in the ball, 100 in the core, 0 elsewhere. */
+/* A ball of label 7 with a core of label 30; the image is 50 in the ball, 100 in the core, 0 elsewhere. */
 static void write_ball(const char *folder)
 {
     sn_error error = SN_ERROR_INIT;
@@ -202,7 +202,6 @@ static void faults_name_the_fix_and_leave_nothing_behind(void **state)
     assert_false(sn_path_exists(in_folder(*state, "out.tmp")));
 }
 
-/* A step of at most 0.9 of the lattice's bound between neighbours, and never beyond the coefficients. */
 static void fields_are_bounded_and_smooth(void **state)
 {
     (void)state;
@@ -219,7 +218,7 @@ static void fields_are_bounded_and_smooth(void **state)
                 sn_field_evaluate(value, field, (const int64_t[]){d, h, w});
                 for (int k = 0; k < 2; k++) {
                     assert_true(fabs(value[k]) <= 6);
-                    /* |slope| <= 2 * amplitude / step: a B-spline's slope is a difference of two of one lower order */
+                    /* |slope| <= 2 amplitude / step: it is a mean of differences of coefficients */
                     assert_true(w == 0 || fabs(value[k] - before[k]) <= 2 * 6.0 / 8);
                     before[k] = value[k];
                     square += value[k] * value[k];
