@@ -51,8 +51,8 @@ static void reader_free(reader *self)
 
 static sn_status error_truncated(const char *path, sn_error *error)
 {
-    return sn_error_set(error, SN_ERR_INPUT, "%s: truncated or damaged: copy or download the file again",
-                        path);
+    return sn_error_set(error, SN_ERR_INPUT,
+                        "%s: truncated, damaged or not NIfTI: copy or download the file again", path);
 }
 
 /* Open a file through zlib; `*size` is its size on disk. */
@@ -60,6 +60,7 @@ static sn_status open_file(gzFile *file, int64_t *size, const char *path, sn_err
 {
     struct stat info;
     *file = NULL;
+    *size = 0;
     if (stat(path, &info) != 0)
         return sn_error_set(error, SN_ERR_INPUT, "%s: cannot read: %s: check its name", path,
                             strerror(errno));
@@ -81,40 +82,64 @@ static bool read_all(gzFile file, void *data, size_t size)
     return gzread(file, data, (unsigned)size) == (int)size;
 }
 
-/* The header as nifti_clib understands it, from the bytes of the file. */
+/* The first bytes of a header file, and what they are. */
+typedef union header_bytes {
+    nifti_1_header one;
+    nifti_2_header two;
+} header_bytes;
+
+typedef enum header_kind { NIFTI_1, NIFTI_2, ANALYZE, TRUNCATED, UNKNOWN } header_kind;
+
+static bool has_magic(const char *magic, const char *single, const char *pair)
+{
+    return memcmp(magic, single, 4) == 0 || memcmp(magic, pair, 4) == 0;
+}
+
+static header_kind header_bytes_read(header_bytes *bytes, gzFile file)
+{
+    const size_t size1 = sizeof bytes->one, size2 = sizeof bytes->two;
+    if (!read_all(file, bytes, size1))
+        return TRUNCATED;
+    uint32_t size; /* the header's own, in either byte order */
+    memcpy(&size, bytes, sizeof size);
+    size = size > UINT16_MAX ? __builtin_bswap32(size) : size;
+    if (size == size1)
+        return has_magic(bytes->one.magic, "n+1", "ni1") ? NIFTI_1 : ANALYZE;
+    if (size != size2)
+        return UNKNOWN;
+    if (!read_all(file, (char *)bytes + size1, size2 - size1))
+        return TRUNCATED;
+    return has_magic(bytes->two.magic, "n+2", "ni2") ? NIFTI_2 : UNKNOWN;
+}
+
+/* The header as nifti_clib understands it. */
 static sn_status header_read(reader *self, const char *header_path, sn_error *error)
 {
-    union {
-        nifti_1_header one;
-        nifti_2_header two;
-    } bytes;
+    header_bytes bytes;
     gzFile file;
     int64_t size;
     sn_status status = open_file(&file, &size, header_path, error);
     if (status != SN_OK)
         return status;
-    bool read = read_all(file, &bytes, sizeof bytes.one);
-    int32_t kind = bytes.one.sizeof_hdr; /* 348 or 540, in either byte order */
-    bool two = read && (kind == 540 || kind == (int32_t)__builtin_bswap32(540));
-    bool one = read && (kind == 348 || kind == (int32_t)__builtin_bswap32(348));
-    if (two)
-        read = read_all(file, (char *)&bytes + sizeof bytes.one, sizeof bytes.two - sizeof bytes.one);
-    int zlib = Z_OK;
-    gzerror(file, &zlib);
+    header_kind kind = header_bytes_read(&bytes, file);
     gzclose(file);
-    if (two && read && memcmp(bytes.two.magic, "n+2", 4) != 0 && memcmp(bytes.two.magic, "ni2", 4) != 0)
-        two = false;
-    if (one && memcmp(bytes.one.magic, "n+1", 4) != 0 && memcmp(bytes.one.magic, "ni1", 4) != 0)
+    switch (kind) {
+    case NIFTI_1:
+        self->header = nifti_convert_n1hdr2nim(bytes.one, header_path);
+        break;
+    case NIFTI_2:
+        self->header = nifti_convert_n2hdr2nim(bytes.two, header_path);
+        break;
+    case ANALYZE:
         return sn_error_set(error, SN_ERR_INPUT,
                             "%s: ANALYZE 7.5, which does not tell left from right: convert it to NIfTI",
                             self->path);
-    if (!read && (one || two || size < (int64_t)sizeof bytes.one || zlib != Z_OK))
+    case TRUNCATED:
         return error_truncated(header_path, error);
-    if (!one && !two)
+    case UNKNOWN:
         return sn_error_set(error, SN_ERR_INPUT, "%s: not a NIfTI file: convert it to .nii or .nii.gz",
                             self->path);
-    self->header = two ? nifti_convert_n2hdr2nim(bytes.two, header_path)
-                       : nifti_convert_n1hdr2nim(bytes.one, header_path);
+    }
     if (self->header == NULL || self->header->ndim < 1)
         return sn_error_set(error, SN_ERR_INPUT,
                             "%s: the NIfTI header is invalid (dimensions or data type): write the file again",

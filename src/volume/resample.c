@@ -5,8 +5,11 @@
 
 #include "base/memory.h"
 
-/* Indices closer to a whole number than this are that number: what rounding left of equal positions. */
-static const double INDEX_ROUNDING = 1e-6;
+/*
+ * Source indices closer to a whole number than this are that number, and ratios closer to 1 are 1: where grids
+ * agree up to the rounding of their headers' 32-bit numbers, values must be copied and zeros stay zero.
+ */
+static const double INDEX_ROUNDING = 1e-4;
 
 /* How far, in voxels, a target axis may stray from its source axis over its whole length. */
 static const double AXIS_TOLERANCE = 0.01;
@@ -75,7 +78,7 @@ static sn_status taps_init(taps *self, const axis_map *map, int64_t source, int6
                            sn_error *error)
 {
     sn_status status;
-    double r = antialias ? fmax(1, fabs(map->scale)) : 1;
+    double ratio = fabs(map->scale), r = antialias && ratio > 1 + INDEX_ROUNDING ? ratio : 1;
     double widest = fmin((double)source, 2 * ceil(r) + 1);
     *self = (taps){.source = source, .target = target};
     SN_TRY(sn_alloc(&self->first, (size_t)target, sizeof *self->first, error));

@@ -55,7 +55,7 @@ static void the_percentile_is_interpolated_between_ranks(void **state)
 static void the_inside_of_a_label_is_not_its_surface(void **state)
 {
     (void)state;
-    /* A full cube of 9^3 in the image's corner against its centre: the distances are those of its outer shell;
+    /* A cube of 9^3 in the image's corner against its centre: the distances are those of its outer shell;
      * were inner voxels counted, the percentile would be smaller. */
     static const int64_t extent[3] = {10, 10, 10};
     static const double spacing[3] = {1, 1, 1};

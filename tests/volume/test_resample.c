@@ -219,6 +219,23 @@ static void relabelling_padding_and_cropping_copy_values_exactly(void **state)
     sn_volume_free(back);
 }
 
+static void zeros_stay_zero_where_grids_agree_up_to_rounding(void **state)
+{
+    (void)state;
+    static const double affine[3][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}};
+    const double rounded[3][4] = {{1 + 1e-7, 0, 0, 1e-6}, {0, 1 - 1e-7, 0, 0}, {0, 0, 1 + 1e-7, -1e-6}};
+    sn_grid source = grid_of(20, 20, 20, affine), target = grid_of(20, 20, 20, rounded);
+    sn_volume *in = volume_of(&source, 1);
+    for (int v = 0; v < 8000; v += 3)
+        in->data[v] = 1000;
+    sn_volume *out = resampled(in, &target), *back = resampled(in, &source);
+    assert_memory_equal(out->data, in->data, 8000 * sizeof(float));
+    assert_memory_equal(back->data, in->data, 8000 * sizeof(float));
+    sn_volume_free(in);
+    sn_volume_free(out);
+    sn_volume_free(back);
+}
+
 static void labels_take_their_nearest_voxel(void **state)
 {
     (void)state;
@@ -356,6 +373,7 @@ int main(void)
         cmocka_unit_test(coarser_axes_are_averaged_by_a_wider_triangle),
         cmocka_unit_test(a_marked_voxel_stays_where_it_is_in_the_patient),
         cmocka_unit_test(relabelling_padding_and_cropping_copy_values_exactly),
+        cmocka_unit_test(zeros_stay_zero_where_grids_agree_up_to_rounding),
         cmocka_unit_test(labels_take_their_nearest_voxel),
         cmocka_unit_test(an_image_ends_at_the_outer_faces_of_its_voxels),
         cmocka_unit_test(a_one_hot_field_gives_its_labels_back),
