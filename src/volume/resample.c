@@ -6,8 +6,8 @@
 #include "base/memory.h"
 
 /*
- * Source indices closer to a whole number than this are that number, and ratios closer to 1 are 1: where grids
- * agree up to the rounding of their headers' 32-bit numbers, values must be copied and zeros stay zero.
+ * Source indices closer to a whole number than this are that number, and ratios closer to 1 are 1: where
+ * grids agree up to the rounding of 32-bit numbers in headers, values must be copied and zeros stay zero.
  */
 static const double INDEX_ROUNDING = 1e-4;
 
