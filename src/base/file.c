@@ -21,6 +21,7 @@ sn_status sn_file_read(char **data, size_t *size, const char *path, sn_error *er
     FILE *file = fopen(path, "rb");
     struct stat info;
     *data = NULL;
+    *size = 0;
     if (file == NULL)
         return sn_error_set(error, SN_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
     if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode)) {
