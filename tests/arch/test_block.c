@@ -1,10 +1,10 @@
 /* The canonical form of blocks, against what blocks compute.
  *
- * Two matrices are one network where some renaming of their weights makes them one function. The tests compute
- * that without terms or orders of nodes: every operation with weights becomes a hash function, its label in
- * place of the weights, a sum becomes a sum modulo 2^64, and the fingerprint of a matrix is the sum of (hashed)
- * outputs over all ways to hand out the labels. Which weights have which label then does not matter, but how
- * often each is used does: a + a needs one label, a + b two. */
+ * Two matrices are one network where some renaming of their weights makes them one function. The tests
+ * compute that without terms or orders of nodes: every operation with weights becomes a hash function, its
+ * label in place of the weights, a sum becomes a sum modulo 2^64, and the fingerprint of a matrix is the sum
+ * of (hashed) outputs over all ways to hand out the labels. Which weights have which label then does not
+ * matter, but how often each is used does: a + a needs one label, a + b two. */
 #include "arch_of.h"
 
 #include <stdlib.h>
@@ -127,6 +127,8 @@ static void different_spellings_of_one_network_are_one_block(void **state)
         {"nodes=3 ops=2,0,6", "nodes=2 ops=2"},                 /* the output only passes node 2 on */
         {"nodes=4 ops=2,3,0,0,6,6", "nodes=3 ops=2,3,6"},       /* a + b at the output, or a by a skip */
         {"nodes=4 ops=2,3,0,0,4,5", "nodes=4 ops=3,2,0,0,5,4"}, /* nodes 2 and 3 change places */
+        {"nodes=6 ops=1,1,0,0,0,0,2,0,0,0,2,0,0,3,3", /* two equal chains: 2-4 and 3-5, or 2-5 and 3-4 */
+         "nodes=6 ops=1,1,0,0,0,0,0,2,0,2,0,0,0,3,3"},
     };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         sn_arch a = arch_of(same[i][0]), b = arch_of(same[i][1]);

@@ -2,14 +2,11 @@
 #include "arch_of.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "arch/space.h"
-#include "base/memory.h"
-#include "base/random.h"
 
 enum { MAX_X = 16 };
 
