@@ -86,8 +86,8 @@ static bool is_cheap(sn_op_kind kind)
 }
 
 /*
- * How many forward operations may lie between two uses of a copy; beyond, it is made again, because it would lie
- * idle too long: an encoder's output, for the decoder and then for the encoder itself.
+ * How many forward operations may lie between two uses of a copy; beyond, it is made again, because it would
+ * lie idle too long: an encoder's output, for the decoder and then for the encoder itself.
  */
 enum { REUSE = 16 };
 
@@ -179,9 +179,9 @@ static void convolution_gradient(backward *b, const sn_node *node, sn_tensor dy)
 }
 
 /*
- * All convolutions that read x, a value to be computed again: they wait until the gradients of all their outputs
- * are known, so that the copy of x is made once and lives shortly, and dies before the first dx is born. (While
- * they wait, each dy lies where the convolution's output lay, so waiting costs no memory.)
+ * All convolutions that read x, a value to be computed again: they wait until the gradients of all their
+ * outputs are known, so that the copy of x is made once, lives shortly, and dies before the first dx is born.
+ * While they wait, each dy lies where the convolution's output lay: batch normalisation puts it there.
  */
 static void convolutions_of(backward *b, sn_tensor x)
 {

@@ -4,7 +4,7 @@
 
 #include "nn/graph.h"
 
-/** Build a network on `image` (N, C, D, H, W) in the current program. Returns scores (N, classes, D, H, W). */
+/** Build a network on `image` (N, C, D, H, W) in the current program; gives scores (N, classes, D, H, W). */
 typedef sn_tensor network(sn_graph *graph, sn_tensor image, int classes);
 
 /** SegNAS3D with two poolings and 3 channels: blocks of many branches, skips, dropout, residuals, deep

@@ -68,8 +68,9 @@ static bool is_transient(const sn_graph *graph, sn_tensor tensor)
 }
 
 /*
- * Play a program on a map of the arena, 64 bytes a cell, that says whose value lies there: an operation writes its
- * outputs, and before that every input must still be there. Only memory in place may be taken from an input.
+ * Play a program on a map of the arena, 64 bytes a cell, that says whose value lies there: an operation
+ * writes its outputs, and before that every input must still be there. Only memory in place may be taken from
+ * an input.
  */
 static void play(const sn_graph *graph, const sn_plan *plan, int program)
 {
