@@ -45,8 +45,10 @@ SN_INLINE void multiply(const int rows, const int columns, const block_job *job,
             const float *at = x + job->offsets[t];
             vf input[MAX_COLUMNS];
             SN_UNROLL
-            for (int c = 0; c < columns; c++)
+            for (int c = 0; c < columns; c++) {
                 input[c] = vf_load(at + c * LANES);
+                SN_KEEP(input[c]);
+            }
             SN_UNROLL
             for (int r = 0; r < rows; r++) {
                 SN_UNROLL

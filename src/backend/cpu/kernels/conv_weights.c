@@ -78,11 +78,14 @@ SN_INLINE void correlate(const int rows, const int streams, const float *dy, int
     for (int64_t v = 0; v < vectors * LANES; v += LANES) {
         vf input[MAX_STREAMS];
         SN_UNROLL
-        for (int s = 0; s < streams; s++)
+        for (int s = 0; s < streams; s++) {
             input[s] = vf_load(from[s] + v);
+            SN_KEEP(input[s]);
+        }
         SN_UNROLL
         for (int r = 0; r < rows; r++) {
             vf gradient = vf_load(dy + r * dy_channel + v);
+            SN_KEEP(gradient);
             SN_UNROLL
             for (int s = 0; s < streams; s++)
                 sum[r * streams + s] += gradient * input[s];

@@ -38,6 +38,15 @@ typedef double vd __attribute__((vector_size(4 * LANES)));
 #define SN_UNROLL _Pragma("GCC unroll 32")
 #endif
 
+/* Keep a vector in a register that is used more than once: compilers would rather load it again each time. */
+#if defined(__AVX512F__)
+#define SN_KEEP(v) __asm__("" : "+v"(v))
+#elif defined(__SSE2__)
+#define SN_KEEP(v) __asm__("" : "+x"(v))
+#else
+#define SN_KEEP(v) (void)(v)
+#endif
+
 SN_INLINE vf vf_load(const float *p)
 {
     return *(const vf_unaligned *)p;
