@@ -89,7 +89,7 @@ static bool is_cheap(sn_op_kind kind)
  * How many forward operations may lie between two uses of a copy; beyond, it is made again, because it would
  * lie idle too long: an encoder's output, for the decoder and then for the encoder itself.
  */
-enum { REUSE = 16 };
+enum { REUSE = 4 };
 
 /* Whether the forward value itself is there for backward operations. */
 static bool is_kept(const backward *b, sn_tensor tensor)
