@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -36,6 +37,7 @@ static int folder_remove(void **state)
     return sn_folder_remove(folder, NULL) == SN_OK ? 0 : -1;
 }
 
+/* The study, open for writing; closed by the test. */
 static sn_study *open_study(void)
 {
     sn_study *study;
@@ -441,6 +443,7 @@ static void two_processes_cannot_write_one_study(void **state)
     assert_int_equal(pipe(pipe_ends), 0);
     pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         open_study();
         if (write(pipe_ends[1], "r", 1) == 1)
             pause();
