@@ -89,6 +89,12 @@ sn_block_op sn_arch_op(const sn_arch *arch, int from, int to)
     return (sn_block_op)arch->ops[row_start + to - from - 1];
 }
 
+bool sn_arch_equal(const sn_arch *a, const sn_arch *b)
+{
+    return a->net == b->net && a->n == b->n && a->p == b->p && a->sup == b->sup && a->res == b->res &&
+           a->nodes == b->nodes && memcmp(a->ops, b->ops, sizeof a->ops) == 0;
+}
+
 const char *sn_block_op_name(sn_block_op op)
 {
     return block_ops[op].name;

@@ -89,6 +89,9 @@ int sn_arch_op_count(int nodes);
 /** The operation from node `from` to node `to`, 0 <= from < to < nodes (0 is the block's input). */
 sn_block_op sn_arch_op(const sn_arch *arch, int from, int to);
 
+/** True where all fields agree. Two spellings of one network are not equal here: see sn_arch_key. */
+bool sn_arch_equal(const sn_arch *a, const sn_arch *b);
+
 /** "Conv(3,1)", "skip", "none"; lives for ever. */
 const char *sn_block_op_name(sn_block_op op);
 
