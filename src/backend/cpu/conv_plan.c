@@ -145,12 +145,13 @@ sn_conv_sweep sn_conv_sweep_of(const sn_conv_pass *pass, const int64_t extent[3]
         s.out_y = s.vectors * lanes;
     if (pass->runs != SN_CONV_RUN_ALL)
         s.out_z = s.runs_y * s.vectors * lanes;
-    s.out_size = s.runs_z * s.runs_y * s.vectors * lanes;
+    s.out_size = s.runs_z * s.runs_y * s.vectors * lanes + SN_CONV_MAX_LANES;
     return s;
 }
 
-/* Choose the way of running with the least work: vectors, and a little for those that do not come in pairs. */
-static double choose_runs(sn_conv_pass *pass, int lanes)
+/* Choose the way of running with the least work: vectors, and what each run costs beside them: the start of a
+ * kernel and a vector that has no pair, or the sums over lanes of backward weights. */
+static double choose_runs(sn_conv_pass *pass, int lanes, bool is_dw)
 {
     const int64_t extent[3] = {pass->axis[0].tile, pass->axis[1].tile, pass->axis[2].tile};
     double least = 0;
@@ -158,7 +159,8 @@ static double choose_runs(sn_conv_pass *pass, int lanes)
     for (int kind = 0; kind < SN_CONV_RUN_KINDS; kind++) {
         pass->runs = (sn_conv_runs)kind;
         sn_conv_sweep s = sn_conv_sweep_of(pass, extent, lanes);
-        double work = (double)(s.runs_z * s.runs_y) * ((double)s.vectors + (s.vectors % 2 ? 0.3 : 0));
+        double extra = is_dw ? 4 : 0.05 + 0.3 * (double)(s.vectors % 2);
+        double work = (double)(s.runs_z * s.runs_y) * ((double)s.vectors + extra);
         if (kind == 0 || work < least) {
             least = work;
             best = (sn_conv_runs)kind;
@@ -193,7 +195,7 @@ static void cut(sn_conv_pass *pass, const sn_conv_plan *plan, const int64_t tile
 static double tile_cost(sn_conv_pass *pass, const sn_conv_plan *plan)
 {
     const sn_conv_axis *z = &pass->axis[0], *y = &pass->axis[1], *x = &pass->axis[2];
-    double vectors = choose_runs(pass, SN_CONV_MAX_LANES);
+    double vectors = choose_runs(pass, SN_CONV_MAX_LANES, plan->is_dw);
     double channels = (double)larger(plan->out_channels, 7);
     double groups = (double)sn_conv_parts(plan->out_channels, plan->group);
     double rows = (double)(z->count * y->count * z->phases * y->phases * x->phases);
@@ -230,9 +232,9 @@ static void plan_pass(sn_conv_pass *pass, const sn_conv_plan *plan, const sn_op 
 {
     list_taps(pass, op);
     choose_tiles(pass, plan);
-    choose_runs(pass, lanes);
+    choose_runs(pass, lanes, plan->is_dw);
     int64_t limit = larger(INPUT_FLOATS / (plan->dense ? pass->axis[2].tile : pass->channel), 1);
-    if (op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS)
+    if (plan->is_dw)
         limit = smaller(limit, in_block_limit_dw(op));
     pass->in_block = sn_conv_parts(plan->in_channels, sn_conv_parts(plan->in_channels, limit));
     for (int t = 0; t < pass->tap_count; t++) {
@@ -258,8 +260,9 @@ static void set_extents(sn_conv_plan *plan, const sn_op *op)
     plan->weight_out = backward ? taps : p.w->shape[1] * taps;
     plan->weight_in = backward ? p.w->shape[1] * taps : taps;
     plan->dense = is_dense(op);
-    plan->group = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP;
-    plan->partials = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? partials_of(op) : 1;
+    plan->is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
+    plan->group = plan->is_dw ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP;
+    plan->partials = plan->is_dw ? partials_of(op) : 1;
     for (int i = 0; i < 3; i++) {
         plan->in[i] = plan->dense ? 1 : in->shape[2 + i];
         plan->out[i] = plan->dense ? 1 : out->shape[2 + i];
@@ -326,7 +329,7 @@ size_t sn_conv_scratch(const sn_conv_plan *plan)
         const sn_conv_pass *pass = &plan->passes[i];
         int64_t floats = pass->in_block * pass->channel + plan->group * pass->sweep.out_size;
         int64_t taps = pass->in_block * pass->tap_count + SN_CONV_MAX_LANES; /* of sums of backward weights */
-        if (plan->group == SN_CONV_MAX_GROUP_DW)
+        if (plan->is_dw)
             floats += 2 * SN_CONV_MAX_GROUP_DW * taps;
         if ((size_t)floats > most)
             most = (size_t)floats;

@@ -52,7 +52,7 @@ typedef struct sn_conv_axis {
 typedef struct sn_conv_sweep {
     int64_t runs_z, runs_y, vectors;
     int64_t out_z, out_y;
-    int64_t out_size; /* floats of one output channel */
+    int64_t out_size; /* floats from one output channel to the next: a vector more than they take */
 } sn_conv_sweep;
 
 typedef enum sn_conv_runs {
@@ -80,6 +80,7 @@ typedef struct sn_conv_plan {
     int64_t in[3], out[3];         /* extents */
     int in_step, out_step;         /* stride of the sub-grids */
     int64_t weight_out, weight_in; /* floats of w from one output, one input channel to the next */
+    bool is_dw;                    /* backward weights */
     bool dense;                    /* one tap without shift: tiles can be used where they lie */
     int64_t group;                 /* output channels of a unit of work, at most */
     int64_t partials;              /* backward weights: sums formed apart, then added in order */

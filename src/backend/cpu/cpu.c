@@ -52,6 +52,7 @@ static void cpu_buffer_free(sn_device *device, sn_buffer *buffer)
     sn_free(buffer);
 }
 
+/* Vectors may read past the last value of a tensor, up to SN_ALIGNMENT bytes. */
 static sn_status cpu_alloc(sn_device *device, sn_buffer **buffer, size_t bytes, sn_error *error)
 {
     sn_status status;
@@ -59,7 +60,7 @@ static sn_status cpu_alloc(sn_device *device, sn_buffer **buffer, size_t bytes, 
     *buffer = NULL;
     SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
     made->bytes = bytes;
-    SN_TRY(sn_alloc(&made->data, bytes, 1, error));
+    SN_TRY(sn_alloc(&made->data, bytes + SN_ALIGNMENT, 1, error));
     *buffer = made;
     made = NULL;
 done:

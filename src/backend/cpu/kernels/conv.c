@@ -144,6 +144,16 @@ static void pack_weights(const conv_job *job, int64_t block, int64_t channel)
             *to++ = from[r * plan->weight_out + job->pass->taps[t].weight];
 }
 
+/* Copy a row in whole vectors where `room` floats may be written, else one by one. */
+static void write_row(float *to, const float *row, int64_t count, int64_t room)
+{
+    int64_t i = 0;
+    for (; i < count && i + LANES <= room; i += LANES)
+        vf_store(to + i, vf_load(row + i));
+    for (; i < count; i++)
+        to[i] = row[i];
+}
+
 /* Write a tile of one output channel to its place. */
 static void write_channel(const conv_job *job, const sn_conv_tile *tile, const sn_conv_sweep *sweep,
                           const float *from, float *channel)
@@ -151,15 +161,16 @@ static void write_channel(const conv_job *job, const sn_conv_tile *tile, const s
     const sn_conv_plan *plan = job->plan;
     const int step = plan->out_step;
     const sn_conv_axis *axis = job->pass->axis;
+    const bool whole_rows = tile->extent[2] == plan->out[2];
     for (int64_t z = 0; z < tile->extent[0]; z++)
         for (int64_t y = 0; y < tile->extent[1]; y++) {
             int64_t to_z = (tile->at[0] + z) * step + axis[0].out_phase;
             int64_t to_y = (tile->at[1] + y) * step + axis[1].out_phase;
             float *to = channel + (to_z * plan->out[1] + to_y) * plan->out[2] + tile->at[2] * step;
             const float *row = from + z * sweep->out_z + y * sweep->out_y;
+            int64_t rows = whole_rows ? tile->extent[1] - y : 1; /* of ours, one after the other */
             if (step == 1)
-                for (int64_t i = 0; i < tile->extent[2]; i++)
-                    to[i] = row[i];
+                write_row(to, row, tile->extent[2], rows * tile->extent[2]);
             else
                 for (int64_t i = 0; i < tile->extent[2]; i++)
                     to[i * step + axis[2].out_phase] = row[i];

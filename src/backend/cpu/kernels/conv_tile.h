@@ -61,19 +61,31 @@ static inline sn_conv_range sn_conv_range_of(const sn_conv_axis *axis, int64_t a
     return begin < end ? (sn_conv_range){begin, end} : (sn_conv_range){0, 0};
 }
 
+/* Copy `count` floats in whole vectors: reads and writes up to LANES - 1 more. */
+static inline void sn_conv_copy(float *to, const float *from, int64_t count)
+{
+    for (int64_t i = 0; i < count; i += LANES)
+        vf_store(to + i, vf_load(from + i));
+}
+
+static inline void sn_conv_clear(float *to, int64_t count)
+{
+    for (int64_t i = 0; i < count; i += LANES)
+        vf_store(to + i, (vf){0});
+}
+
+/* A row of `count` floats, `from` its first one inside. What is written past its end, the next row (or slack)
+ * overwrites; what is read past the end of a buffer, cpu.c allocates. */
 static inline void sn_conv_copy_row(float *to, const float *from, sn_conv_range range, int64_t count,
                                     int step)
 {
-    for (int64_t i = 0; i < range.begin; i++)
-        to[i] = 0;
+    sn_conv_clear(to, range.begin);
     if (step == 1)
-        for (int64_t i = range.begin; i < range.end; i++)
-            to[i] = from[i];
+        sn_conv_copy(to + range.begin, from, range.end - range.begin);
     else
         for (int64_t i = range.begin; i < range.end; i++)
-            to[i] = from[i * step];
-    for (int64_t i = range.end; i < count; i++)
-        to[i] = 0;
+            to[i] = from[(i - range.begin) * step];
+    sn_conv_clear(to + range.end, count - range.end);
 }
 
 /* Copy one sub-grid of one channel. */
@@ -91,6 +103,7 @@ static inline void sn_conv_copy_grid(float *grid, const float *x, const sn_conv_
     int64_t lead = axis[1].base * pass->row + axis[2].base;
     memset(grid, 0, (size_t)lead * sizeof *grid);
     float *to = grid + lead;
+    first[2] += r[2].begin * step;
     for (int64_t z = 0; z < axis[0].count; z++)
         for (int64_t y = 0; y < axis[1].count; y++, to += pass->row) {
             bool inside = z >= r[0].begin && z < r[0].end && y >= r[1].begin && y < r[1].end;
@@ -99,7 +112,7 @@ static inline void sn_conv_copy_grid(float *grid, const float *x, const sn_conv_
             sn_conv_copy_row(to, inside ? x + from : x, inside ? r[2] : (sn_conv_range){0, 0}, pass->row,
                              step);
         }
-    memset(to, 0, SN_CONV_SLACK * sizeof *to);
+    sn_conv_clear(to, SN_CONV_SLACK);
 }
 
 /* Copy the tile of one channel of the input, `x` (in[0], in[1], in[2]), with its halo. */

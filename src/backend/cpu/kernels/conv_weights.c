@@ -16,7 +16,7 @@ enum { MAX_ROWS = 4 };
 enum {
     MAX_STREAMS = 6,
     MAX_SUMS = 32, /* of a block, rounded up to whole vectors */
-    STRETCH = 24,  /* vectors: MAX_ROWS of them fit a first-level cache */
+    STRETCH = 32,  /* vectors: MAX_ROWS of them fit a first-level cache */
 };
 
 #define SHUFFLE __builtin_shufflevector
@@ -150,7 +150,7 @@ static int64_t sums_size(int64_t rows)
     return round_to_lanes(rows * STREAMS(rows));
 }
 
-/* Copy a tile of one channel of dy, 0 between its rows. */
+/* Copy a tile of one channel of dy, 0 between its rows; up to LANES - 1 floats more are written. */
 static void copy_gradient(float *to, const float *dy, const sn_conv_plan *plan, const sn_conv_tile *tile,
                           const sn_conv_sweep *sweep)
 {
@@ -159,15 +159,11 @@ static void copy_gradient(float *to, const float *dy, const sn_conv_plan *plan, 
         for (int64_t y = 0; y < tile->extent[1]; y++) {
             int64_t at = z * sweep->out_z + y * sweep->out_y;
             int64_t from = (tile->at[0] + z) * plan->out[1] + tile->at[1] + y;
-            const float *row = dy + from * plan->out[2] + tile->at[2];
-            for (; done < at; done++)
-                to[done] = 0;
-            for (int64_t i = 0; i < tile->extent[2]; i++)
-                to[at + i] = row[i];
-            done += tile->extent[2];
+            sn_conv_clear(to + done, at - done);
+            sn_conv_copy(to + at, dy + from * plan->out[2] + tile->at[2], tile->extent[2]);
+            done = at + tile->extent[2];
         }
-    for (; done < sweep->out_size; done++)
-        to[done] = 0;
+    sn_conv_clear(to + done, sweep->out_size - LANES - done);
 }
 
 /* All sums of one block of rows over one stretch of voxels. */
@@ -247,10 +243,10 @@ static void write_sums(const weights_job *job, const weights_unit *unit, float *
         for (int64_t r = 0; r < rows; r++) {
             int64_t o = unit->out_first + first + r;
             float *to = dw + (o * job->plan->in_channels + unit->in_first) * taps;
-            for (int64_t s = 0; s < count; s++) {
-                float sum = sums[s / streams * sums_size(rows) + r * streams + s % streams];
-                to[s] = add ? to[s] + sum : sum;
-            }
+            const float *from = sums + r * streams;
+            for (int64_t done = 0; done < count; done += streams, from += sums_size(rows))
+                for (int64_t s = 0; s < streams && done + s < count; s++)
+                    to[done + s] = add ? to[done + s] + from[s] : from[s];
         }
         sums += block_sums(job, unit, rows);
     }
