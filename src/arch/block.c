@@ -247,33 +247,41 @@ static void order_by_colour(int *order, const colours *c, int nodes)
     }
 }
 
-/* The next order that permutes nodes of one colour among themselves, as an odometer of lexicographic
- * permutations; false after the last. */
+static void swap(int *a, int *b)
+{
+    int kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* The next permutation in lexicographic order; after the last, the first again and false. */
+static bool next_permutation(int *items, int count)
+{
+    int i = count - 2, low = 0;
+    while (i >= 0 && items[i] > items[i + 1])
+        i--;
+    if (i >= 0) {
+        int j = count - 1;
+        while (items[j] < items[i])
+            j--;
+        swap(&items[i], &items[j]);
+        low = i + 1;
+    }
+    for (int high = count - 1; low < high; low++, high--)
+        swap(&items[low], &items[high]);
+    return i >= 0;
+}
+
+/* The next order that permutes nodes of one colour among themselves, class after class like an odometer; false
+ * after the last. */
 static bool next_order(int *order, const colours *c, int nodes)
 {
     for (int start = 0, end; start < nodes; start = end) {
-        for (end = start + 1; end < nodes && c->node[order[end]] == c->node[order[start]];)
+        end = start + 1;
+        while (end < nodes && c->node[order[end]] == c->node[order[start]])
             end++;
-        int i = end - 2;
-        while (i >= start && order[i] > order[i + 1])
-            i--;
-        int low = start;
-        if (i >= start) {
-            int j = end - 1;
-            while (order[j] < order[i])
-                j--;
-            int swap = order[i];
-            order[i] = order[j];
-            order[j] = swap;
-            low = i + 1;
-        }
-        for (int high = end - 1; low < high; low++, high--) {
-            int swap = order[low];
-            order[low] = order[high];
-            order[high] = swap;
-        }
-        if (i >= start)
-            return true; /* else this class is back at its first order: carry to the next class */
+        if (next_permutation(order + start, end - start))
+            return true;
     }
     return false;
 }
@@ -300,9 +308,9 @@ sn_status sn_block_create(sn_block **block, const sn_arch *arch, sn_error *error
     for (int tried = 1; tried < MAX_ORDERS && next_order(order, &c, merged->nodes); tried++) {
         renumber(other, merged, order);
         if (block_compare(other, best) < 0) {
-            sn_block *swap = best;
-            best = other;
-            other = swap;
+            sn_block *better = other;
+            other = best;
+            best = better;
         }
     }
     *block = best;
