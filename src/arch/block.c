@@ -272,7 +272,7 @@ static bool next_permutation(int *items, int count)
     return i >= 0;
 }
 
-/* The next order that permutes nodes of one colour among themselves, class after class like an odometer; false
+/* The next order that permutes nodes of one colour among themselves, class by class like an odometer; false
  * after the last. */
 static bool next_order(int *order, const colours *c, int nodes)
 {
