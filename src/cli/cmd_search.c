@@ -134,21 +134,22 @@ static sn_status resolve_memory(int64_t *memory, sn_study *study, sn_error *erro
 static sn_status settings_agree(sn_study *study, const sn_trials *trials, sn_error *error)
 {
     sn_status status;
-    json_t *settings = NULL, *space = NULL, *options = NULL;
-    SN_TRY(sn_task_to_json(&settings, trials->task, error));
+    json_t *settings = NULL, *space = NULL, *task = NULL;
+    SN_TRY(
+        sn_train_options_to_json(&settings, &trials->run.options, error)); /* what differs first is named */
+    SN_TRY(sn_task_to_json(&task, trials->task, error));
     SN_TRY(sn_space_to_json(&space, trials->space, error));
-    SN_TRY(sn_train_options_to_json(&options, &trials->run.options, error));
-    json_object_del(settings, "dataset"); /* may be moved between two runs */
-    json_object_del(settings, "cache");
+    json_object_del(task, "dataset"); /* may be moved between two runs */
+    json_object_del(task, "cache");
     json_object_set(settings, "space", space);
-    json_object_update(settings, options);
+    json_object_update(settings, task);
     json_object_set_new(settings, "memory", json_integer(trials->run.memory));
     json_object_set_new(settings, "device", json_string(trials->run.device));
     SN_TRY(sn_study_settings_agree(study, settings, error));
 done:
     json_decref(settings);
     json_decref(space);
-    json_decref(options);
+    json_decref(task);
     return status;
 }
 

@@ -199,6 +199,8 @@ sn_status cmd_train(cli_context *context, int argc, char **argv, sn_error *error
     SN_TRY(sn_folder_remove(part, error));
 done:
     sn_task_clear(&task);
+    if (status != SN_OK && status != SN_ERR_INTERRUPTED && checkpoint != NULL && !sn_path_exists(checkpoint))
+        sn_folder_remove(part, NULL); /* there is no epoch to go on from */
     sn_free(part);
     sn_free(cache);
     sn_free(checkpoint);

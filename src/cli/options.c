@@ -48,8 +48,8 @@ static sn_status number_parse(double *value, const cli_option *option, const cha
     if (option->maximum >= 0x1p31)
         return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not %s of at least %g", text, kind,
                             option->minimum);
-    return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not %s from %.10g to %.10g", text, kind, option->minimum,
-                        option->maximum);
+    return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not %s from %.10g to %.10g", text, kind,
+                        option->minimum, option->maximum);
 }
 
 /* `list` is "cpu|cuda:0"; true where `text` is one of its words. */

@@ -1,0 +1,57 @@
+#!/bin/sh
+# The main job in small: search, train, predict, evaluate; going on after an interruption; repeating bit for bit.
+# On a cohort of Debian's labelled brain with voxels of 16 mm. Skipped without that package.
+# usage: test_journey.sh PROGRAM REPOSITORY
+set -eu
+program=$1
+root=$2
+templates=/usr/share/mricron/templates
+[ -e $templates/ch2.nii.gz ] || exit 77
+. "$(dirname "$0")/expect.sh"
+
+expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 6 -o data --spacing 16 \
+    --structures "$root/examples/aal_merged.json"
+echo '{"n": {"lower": 1, "upper": 4}, "p": 1, "sup": 0, "res": {"lower": 0, "upper": 2}, "nodes": 2, "ops": [2]}' \
+    >space.json
+search="search data --space space.json --size auto --epochs 1 --threads 1"
+
+# A search of 4 points; one of 2 points that goes on to 4 ends the same.
+expect 0 '*' $search -o whole --iterations 4
+output_has 'whole/best.safetensors'
+expect 0 '*' $search -o parts --iterations 2
+expect 0 '*' $search -o parts --iterations 4
+"$program" inspect whole --json | grep '"trajectory"' >whole.txt
+"$program" inspect parts --json | grep '"trajectory"' >parts.txt
+cmp -s whole.txt parts.txt || fail "a search that went on took another way: $(cat whole.txt parts.txt)"
+expect 0 '*' inspect whole
+output_has 'best '
+expect 2 'segnas3d: *seed*' $search -o whole --iterations 4 --seed 2
+error_is_one_line
+
+# The winner, trained with one thread and with two: the same model but for the time it took.
+train="train data --study whole --size auto --epochs 2"
+expect 0 '*' $train -o one.safetensors --threads 1
+output_has 'mean validation Dice'
+expect 0 '*' $train -o two.safetensors --threads 2
+expect 0 '*' $train -o one.safetensors --threads 1
+grep -q 'trained already' err || fail "a finished training was begun again: $(cat err)"
+expect 2 'segnas3d: one.safetensors: *' $train -o one.safetensors --seed 7
+[ ! -e one.safetensors.part ] || fail 'the state of a finished training was left'
+
+# Predictions on the images' own grids, the same of both models.
+expect 0 '*' predict one.safetensors data --split test -o first
+expect 0 '*' predict two.safetensors data --split test -o second --threads 2
+diff -r first second >/dev/null || fail 'one and two threads predict differently'
+expect 0 '*' evaluate --reference data/labelsTr --prediction first --dataset data --partial
+output_has 'mean of the labels'
+expect 4 '*' predict one.safetensors data/imagesTr/case_000.nii.gz nowhere.nii.gz -o third
+[ -e third/case_000.nii.gz ] || fail 'the image that is there was not segmented'
+expect 3 'segnas3d: *nowhere*' predict one.safetensors nowhere.nii.gz -o third
+expect 0 '*' inspect one.safetensors
+output_has 'architecture'
+
+# A budget that nothing fits.
+expect 1 'segnas3d: *memory*' train data -o big.safetensors --net vnet --size auto --epochs 1 --memory 1M
+error_is_one_line
+[ ! -e big.safetensors ] && [ ! -e big.safetensors.part ] || fail 'a training that cannot begin left files'
+finish
