@@ -19,6 +19,8 @@
 #include "search/oom.h"
 #include "search/worker.h"
 
+#define DEAF "SEGNAS3D_TEST_DEAF" /* in the environment: a worker ends at once */
+
 static char folder[] = "/tmp/segnas3d-test-worker-XXXXXX";
 static char log_path[64], count_path[64];
 
@@ -305,6 +307,25 @@ static void a_worker_that_dies_twice_is_tried_a_third_time(void **state)
     sn_worker_outcome_clear(&outcome);
 }
 
+static void a_worker_that_dies_before_it_takes_its_job_has_failed(void **state)
+{
+    (void)state;
+    enum { SIZE = 4 << 20 }; /* more than the connection holds */
+    heard listener = {.reports = 0};
+    sn_worker_outcome outcome = {.reason = NULL};
+    char *text = malloc(SIZE + 1);
+    memset(text, 'a', SIZE);
+    text[SIZE] = '\0';
+    setenv(DEAF, "yes", 1);
+    sn_status status = run_job(&outcome, &listener, "echo", json_string(text), NULL);
+    unsetenv(DEAF);
+    assert_int_equal(status, SN_OK);
+    assert_int_equal(outcome.end, SN_WORKER_FAILED);
+    assert_non_null(strstr(outcome.reason, "exit code 7"));
+    sn_worker_outcome_clear(&outcome);
+    free(text);
+}
+
 static void a_nan_fails_at_once(void **state)
 {
     (void)state;
@@ -479,6 +500,8 @@ static void kills_for_memory_can_be_counted(void **state)
 
 int main(int count, char **arguments)
 {
+    if (getenv(DEAF) != NULL)
+        return 7;
     if (count == 3 && strcmp(arguments[1], "worker") == 0)
         return sn_worker_main(arguments[2], handler, NULL);
     const struct CMUnitTest tests[] = {
@@ -487,6 +510,7 @@ int main(int count, char **arguments)
         TEST(output_of_a_worker_goes_to_its_log),
         TEST(a_worker_that_dies_three_times_has_failed),
         TEST(a_worker_that_dies_twice_is_tried_a_third_time),
+        TEST(a_worker_that_dies_before_it_takes_its_job_has_failed),
         TEST(a_nan_fails_at_once),
         TEST(a_refused_allocation_is_out_of_memory),
         TEST(a_fault_of_the_world_is_passed_on),

@@ -487,6 +487,24 @@ static void a_reader_sees_what_is_committed_while_the_study_runs(void **state)
     sn_study_close(reader);
 }
 
+static sn_status append_meanwhile(const sn_study_iteration *iteration, void *context, sn_error *error)
+{
+    return append_illegal(context, 3 + iteration->number, error);
+}
+
+static void a_reader_in_its_walk_does_not_hold_up_the_writer(void **state)
+{
+    (void)state;
+    sn_study *study = open_study();
+    for (int number = 1; number <= 3; number++)
+        assert_int_equal(append_illegal(study, number, NULL), SN_OK);
+    sn_study *reader = open_reader();
+    assert_int_equal(sn_study_iterations_visit(reader, append_meanwhile, study, NULL), SN_OK);
+    assert_int_equal(stored_iterations(reader), 6);
+    sn_study_close(reader);
+    sn_study_close(study);
+}
+
 static void a_reader_cannot_write(void **state)
 {
     (void)state;
@@ -695,6 +713,7 @@ int main(void)
         TEST(an_empty_study_has_no_best),
         TEST(two_processes_cannot_write_one_study),
         TEST(a_reader_sees_what_is_committed_while_the_study_runs),
+        TEST(a_reader_in_its_walk_does_not_hold_up_the_writer),
         TEST(a_reader_cannot_write),
         TEST(a_finished_study_in_a_read_only_folder_can_be_read),
         TEST(what_was_appended_survives_a_kill),
