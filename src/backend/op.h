@@ -56,38 +56,36 @@ int64_t sn_tensor_voxels(const sn_tensor_desc *desc);
 
 typedef enum sn_op_kind {
     /* Cross-correlation, K = kernel, d = dilation, s = stride, p = pad (zeros):
-     *   y[n,o,z,y,x] = sum over i,a,b,c of w[o,i,a,b,c] * x[n,i, z*s + a*d - p, y*s + b*d - p, x*s + c*d -
-     * p]. "Same": s = 1, p = d*(K-1)/2. A transposed convolution is CONV3D_BACKWARD_DATA of a strided one.
+     *   y[n,o,z,y,x] = sum over i,a,b,c of w[o,i,a,b,c] * x[n,i, zs + ad - p, ys + bd - p, xs + cd - p].
+     * "Same": s = 1, p = d*(K-1)/2. A transposed convolution is CONV3D_BACKWARD_DATA of a strided one.
      * Extents: D_out = (D_in + 2p - d*(K-1) - 1)/s + 1; backward data takes D_in from its output. */
-    SN_OP_CONV3D,               /* x (N,I,..), w (O,I,K,K,K)          -> y (N,O,..)                       */
-    SN_OP_CONV3D_BACKWARD_DATA, /* dy (N,O,..), w (O,I,K,K,K)         -> dx (N,I,..)                      */
-    SN_OP_CONV3D_BACKWARD_WEIGHTS, /* x (N,I,..), dy (N,O,..)            -> dw (O,I,K,K,K) updated: added to
-                                    */
+    SN_OP_CONV3D,                  /* x (N,I,..), w (O,I,K,K,K)  -> y (N,O,..) */
+    SN_OP_CONV3D_BACKWARD_DATA,    /* dy (N,O,..), w (O,I,K,K,K) -> dx (N,I,..) */
+    SN_OP_CONV3D_BACKWARD_WEIGHTS, /* x (N,I,..), dy (N,O,..)    -> dw (O,I,K,K,K), added to */
 
-    SN_OP_BIAS, /* x (N,C,..), b (C)        -> y = x + b[c]                                         */
-    SN_OP_BIAS_BACKWARD, /* dy (N,C,..)              -> db (C) updated: added to */
+    SN_OP_BIAS,          /* x (N,C,..), b (C)          -> y = x + b[c] */
+    SN_OP_BIAS_BACKWARD, /* dy (N,C,..)                -> db (C), added to */
 
     /* Batch normalisation over the voxels of one image: statistics per (n, c), biased variance v, accumulated
      * in double. z = (x - m)/sqrt(v + epsilon)*gamma + beta; y = z, or max(z, 0) if params.batchnorm.relu. */
-    SN_OP_BATCHNORM,       /* x, gamma (C), beta (C) -> y, m (N,C,1,1,1), v (N,C,1,1,1)                   */
-    SN_OP_BATCHNORM_APPLY, /* x, gamma, beta, m (N or 1,C), v (N or 1,C) -> y: with given statistics      */
-    SN_OP_BATCHNORM_BACKWARD, /* x, gamma, beta, m, v, dy -> dx, dgamma (C), dbeta (C); last two updated:
-                                 added to */
+    SN_OP_BATCHNORM,          /* x, gamma (C), beta (C) -> y, m (N,C,1,1,1), v (N,C,1,1,1) */
+    SN_OP_BATCHNORM_APPLY,    /* x, gamma, beta, m (N or 1,C), v (N or 1,C) -> y: with given statistics */
+    SN_OP_BATCHNORM_BACKWARD, /* x, gamma, beta, m, v, dy -> dx, dgamma (C), dbeta (C); these two added to */
     /* Running statistics, for each image n in order, with b voxels: rm = (1-q)*rm + q*m;
      * rv = (1-q)*rv + q*v*b/(b-1) (v where b = 1); q = params.batchnorm.momentum. b is taken from input x. */
     SN_OP_BATCHNORM_RUNNING, /* x (for its extents only), m, v -> rm (1,C), rv (1,C); both updated */
 
-    SN_OP_PRELU, /* x, a (C)                -> y = x > 0 ? x : a[c]*x                               */
-    SN_OP_PRELU_BACKWARD, /* x, a (C), dy            -> dx, da (C) updated: added to */
+    SN_OP_PRELU,          /* x, a (C)                   -> y = x > 0 ? x : a[c]*x */
+    SN_OP_PRELU_BACKWARD, /* x, a (C), dy               -> dx, da (C), added to */
 
     SN_OP_SUM, /* 1..8 tensors of one shape          -> y: added left to right */
 
     /* Maximum over 2x2x2 voxels, stride 2; extents of x are even. index = 4a+2b+c of the first maximum in
-       (a,b,c) order. */
-    SN_OP_MAXPOOL,          /* x                    -> y (N,C,D/2,H/2,W/2), index u8 of y's shape           */
-    SN_OP_MAXPOOL_BACKWARD, /* dy, index            -> dx                                                   */
-    SN_OP_UPSAMPLE,         /* x                    -> y: nearest, each extent times params.upsample.factor */
-    SN_OP_UPSAMPLE_BACKWARD, /* dy                   -> dx: sum over each factor^3 block */
+     * (a,b,c) order. */
+    SN_OP_MAXPOOL,           /* x                     -> y (N,C,D/2,H/2,W/2), index u8 of y's shape */
+    SN_OP_MAXPOOL_BACKWARD,  /* dy, index             -> dx */
+    SN_OP_UPSAMPLE,          /* x                     -> y: nearest, extents times params.upsample.factor */
+    SN_OP_UPSAMPLE_BACKWARD, /* dy                    -> dx: sum over each factor^3 block */
 
     SN_OP_CONCAT, /* 1..8 tensors (N,C_i,D,H,W)      -> y (N, sum C_i, D,H,W) */
     /* A window: y[n, c, z, y, x] = x[n, c + o0, z + o1, y + o2, x + o3] where that lies inside x, else 0

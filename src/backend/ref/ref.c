@@ -9,7 +9,7 @@
 #include "base/memory.h"
 
 struct sn_device {
-    sn_device_options options;
+    sn_device_options options; /* one thread runs, however many are allowed */
 };
 
 struct sn_buffer {
@@ -200,7 +200,7 @@ static void run_op(const sn_program *program, const sn_op *op)
 {
     unsigned updated = sn_op_describe(op->kind)->updated_outputs;
     double *in[SN_OP_MAX_INPUTS], *out[SN_OP_MAX_OUTPUTS];
-    assert(program->workspace->bytes >= ref_workspace(NULL, op));
+    assert(program->workspace != NULL && program->workspace->bytes >= ref_workspace(NULL, op));
     double *values = (double *)program->workspace->data;
     for (int i = 0; i < op->input_count; i++) {
         in[i] = values;
