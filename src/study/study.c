@@ -31,7 +31,7 @@ const char *sn_outcome_name(sn_outcome outcome)
     return "failed";
 }
 
-/* ------------------------------------------------------------------------------------------ the folder -- */
+/* ----------------------------------------------------------------------------------------- the folder -- */
 
 /* The lock is flock's: it goes with the process, however that ends. The file's text is for the message only.
  */

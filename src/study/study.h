@@ -29,7 +29,7 @@ typedef enum sn_outcome {
 /** "trained", "repeated", "illegal", "memory" or "failed". */
 const char *sn_outcome_name(sn_outcome outcome);
 
-/* ------------------------------------------------------------------------------------------ the folder -- */
+/* ----------------------------------------------------------------------------------------- the folder -- */
 
 /**
  * Open a study for writing; it is created where there is none. Removes what a killed process left
