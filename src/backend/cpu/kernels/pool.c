@@ -112,7 +112,6 @@ void SN_CPU_RUN(upsample)(const sn_cpu_call *call)
 /* dx of one row: the sums of blocks of factor^3, formed in the order of memory. */
 SN_INLINE void shrink_row(const float *dy, int64_t row, int64_t plane, float *dx, int64_t count, int factor)
 {
-#pragma omp simd
     for (int64_t w = 0; w < count; w++) {
         float sum = 0;
         for (int a = 0; a < factor; a++)

@@ -51,29 +51,36 @@ static void map(double at[3], const double m[12], int64_t z, int64_t y, int64_t 
         at[i] = m[4 * i] * (double)z + m[4 * i + 1] * (double)y + m[4 * i + 2] * (double)x + m[4 * i + 3];
 }
 
+/* A row of y: where each voxel comes from, and what is there. `image` is the channel of x. */
+static void warp_row(const sn_op *op, const void *image, void *y, const double m[12], grid size, int64_t z,
+                     int64_t row)
+{
+    const bool is_u8 = op->inputs[0].desc.dtype == SN_U8;
+    for (int64_t x = 0; x < size.W; x++) {
+        double at[3];
+        map(at, m, z, row, x);
+        int64_t from = op->params.warp.nearest ? nearest(at, size) : 0;
+        if (is_u8)
+            ((uint8_t *)y)[x] = from < 0 ? 0 : ((const uint8_t *)image)[from];
+        else if (op->params.warp.nearest)
+            ((float *)y)[x] = from < 0 ? 0 : ((const float *)image)[from];
+        else
+            ((float *)y)[x] = trilinear(image, at, size);
+    }
+}
+
 void SN_CPU_RUN(affine_warp)(const sn_cpu_call *call)
 {
     const sn_op *op = call->op;
     const int64_t *shape = op->inputs[0].desc.shape;
-    const double *m = call->in[1];
+    const size_t element = sn_dtype_size(op->inputs[0].desc.dtype);
     const grid size = {shape[2], shape[3], shape[4]};
     const int64_t voxels = size.D * size.H * size.W, rows = shape[0] * shape[1] * size.D * size.H;
-    const bool is_u8 = op->inputs[0].desc.dtype == SN_U8, is_nearest = op->params.warp.nearest;
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t r = 0; r < rows; r++) {
-        int64_t channel = r / (size.D * size.H), z = r / size.H % size.D, y = r % size.H;
-        const float *image = (const float *)call->in[0] + channel * voxels;
-        const uint8_t *labels = (const uint8_t *)call->in[0] + channel * voxels;
-        for (int64_t x = 0; x < size.W; x++) {
-            double at[3];
-            map(at, m, z, y, x);
-            int64_t from = is_nearest ? nearest(at, size) : 0, to = r * size.W + x;
-            if (is_u8)
-                ((uint8_t *)call->out[0])[to] = from < 0 ? 0 : labels[from];
-            else if (is_nearest)
-                ((float *)call->out[0])[to] = from < 0 ? 0 : image[from];
-            else
-                ((float *)call->out[0])[to] = trilinear(image, at, size);
-        }
+        int64_t channel = r / (size.D * size.H);
+        warp_row(op, (const char *)call->in[0] + (size_t)(channel * voxels) * element,
+                 (char *)call->out[0] + (size_t)(r * size.W) * element, call->in[1], size,
+                 r / size.H % size.D, r % size.H);
     }
 }
