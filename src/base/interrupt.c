@@ -20,6 +20,7 @@ void sn_interrupt_install(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of write(), not a death */
 }
 
 bool sn_interrupt_requested(void)
