@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 enum { TASK_BYTES = 64, NOTE_BYTES = 160, LINE_BYTES = 512, BAR_CELLS = 24, MIN_COLUMNS = 20 };
@@ -26,13 +26,6 @@ struct sn_progress_bar {
     int64_t first, done, total; /* `first`: what was done already when the task began (work that goes on) */
     double began, drawn;        /* seconds of the monotonic clock */
 };
-
-static double now_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 void sn_progress_report(const sn_progress *progress, const char *task, int64_t done, int64_t total,
                         const char *note)
@@ -152,7 +145,7 @@ static void on_report(void *context, const char *task, int64_t done, int64_t tot
 {
     sn_progress_bar *bar = context;
     pthread_mutex_lock(&bar->lock);
-    double now = now_seconds();
+    double now = sn_clock_now();
     bool first = strncmp(bar->task, task, TASK_BYTES - 1) != 0 || (!bar->active && done < total);
     if (first) {
         snprintf(bar->task, sizeof bar->task, "%s", task);
@@ -199,7 +192,7 @@ void sn_progress_bar_print(sn_progress_bar *bar, const char *line)
     terminal_erase(bar);
     fprintf(bar->stream, "%s\n", line);
     if (shown)
-        terminal_draw(bar, now_seconds());
+        terminal_draw(bar, sn_clock_now());
     pthread_mutex_unlock(&bar->lock);
 }
 

@@ -67,7 +67,7 @@ static sn_status parse(predict_options *options, int argc, char **argv, sn_error
     return status;
 }
 
-/* -------------------------------------------------------------------------------------------------- subjects -- */
+/* ---- subjects ---- */
 
 static void subject_clear(subject *self)
 {
@@ -214,7 +214,7 @@ done:
     return status;
 }
 
-/* ------------------------------------------------------------------------------------------------ the command -- */
+/* ---- the command ---- */
 
 static sn_status predict_subject(const subject *self, sn_predictor *predictor, const sn_model *model,
                                  const char *folder, sn_error *error)

@@ -43,7 +43,7 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
     return status;
 }
 
-/* ---------------------------------------------------------------------------------------------- what is shown -- */
+/* ---- what is shown ---- */
 
 typedef struct watcher {
     const sn_progress *progress;
@@ -116,7 +116,7 @@ static void print_result(const char *folder, const sn_search_state *state)
     printf("%-32s%.4f\n", "mean validation Dice", state->best_dice);
 }
 
-/* ------------------------------------------------------------------------------------------------ the command -- */
+/* ---- the command ---- */
 
 /* The memory budget: the option's, else the study's from its beginning, else the machine's; resolved once. */
 static sn_status resolve_memory(int64_t *memory, sn_study *study, sn_error *error)

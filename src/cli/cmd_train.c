@@ -89,7 +89,7 @@ done:
     return status;
 }
 
-/* ---------------------------------------------------------------------------------------------- what is shown -- */
+/* ---- what is shown ---- */
 
 typedef struct watcher {
     const sn_progress *progress;
@@ -132,7 +132,7 @@ static void print_result(const sn_task *task, const sn_train_result *result, con
     printf("%-32s%.4f\n", "mean validation Dice", result->dice);
 }
 
-/* ------------------------------------------------------------------------------------------------ the command -- */
+/* ---- the command ---- */
 
 /* Refuse to overwrite what another command wrote; *done where the model is this very training's. */
 static sn_status check_output(bool *done, const char *output, const char *key, sn_error *error)

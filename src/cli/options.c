@@ -10,8 +10,7 @@
 
 enum { HELP_COLUMN = 28, HELP_WIDTH = 80, WORD_BYTES = 64, MAX_SUGGESTIONS = 64 };
 
-/* ---- values ----------------------------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error)
 {
@@ -100,8 +99,7 @@ static sn_status value_set(const cli_option *option, const char *text, sn_error 
     return status;
 }
 
-/* ---- suggestions -----------------------------------------------------------------------------------------
- */
+/* ---- suggestions ---- */
 
 /* Levenshtein distance of two words shorter than WORD_BYTES. */
 static int edit_distance(const char *a, const char *b)
@@ -157,8 +155,7 @@ static sn_status unknown_option(const cli_syntax *syntax, const char *argument, 
                         syntax->command, name, syntax->command);
 }
 
-/* ---- help ------------------------------------------------------------------------------------------------
- */
+/* ---- help ---- */
 
 /* Print `text` word by word from column `column`, which is also the indentation of the lines that follow. */
 static void print_wrapped(const char *text, int column)
@@ -231,8 +228,7 @@ static void help_print(const cli_syntax *syntax)
     option_help(&help);
 }
 
-/* ---- parsing ---------------------------------------------------------------------------------------------
- */
+/* ---- parsing ---- */
 
 /* The option that `argument` ("--size=32", "--size", "-o", "-oDIR") names; `*value` is what is joined to it.
  */

@@ -15,8 +15,7 @@
 #include "base/memory.h"
 #include "volume/nifti.h"
 
-/* ---- the file of one case: a header of one page, the image, the labels
- * ------------------------------------- */
+/* ---- the file of one case: a header of one page, the image, the labels ---- */
 
 typedef struct case_header {
     char key[SN_HASH_TEXT];             /* what the file was made from: case_key */

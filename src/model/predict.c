@@ -50,8 +50,7 @@ void sn_predictor_free(sn_predictor *self)
     sn_free(self);
 }
 
-/* ---------------------------------------------------------------------------------------------- the network
- * -- */
+/* ---- the network ---- */
 
 static sn_status make_graph(sn_graph **graph, const sn_predictor *self, const int64_t extent[3],
                             sn_error *error)
@@ -124,8 +123,7 @@ done:
     return status;
 }
 
-/* ------------------------------------------------------------------------------------------------- tiles --
- */
+/* ---- tiles ---- */
 
 /* The largest half of a tile's longest axis, a multiple of the unit; false where it cannot be halved any more. */
 static bool halve_tile(tiling *tiles)
@@ -239,8 +237,7 @@ static void divide(float *sum, const float *total, int64_t classes, int64_t voxe
             sum[c * voxels + v] /= total[v];
 }
 
-/* ------------------------------------------------------------------------------------------------ prediction
- * -- */
+/* ---- prediction ---- */
 
 static sn_status run_network(sn_predictor *self, const float *image, float *probabilities, sn_error *error)
 {

@@ -35,8 +35,7 @@ struct sn_figure {
     figure_row *first, **end;
 };
 
-/* ---- one slice -------------------------------------------------------------------------------------------
- */
+/* ---- one slice ---- */
 
 /* The slice `d` of a canonical grid as a grid of one slice with square pixels, PANEL along its longer side.
  */
@@ -187,8 +186,7 @@ done:
     return status;
 }
 
-/* ---- the choice of slices --------------------------------------------------------------------------------
- */
+/* ---- the choice of slices ---- */
 
 /* How much there is to see in slice `d` of a canonical label map: classes first, labelled voxels second. */
 static int64_t slice_score(const sn_labelmap *map, const sn_label_table *labels, int64_t d, bool *seen)
@@ -271,8 +269,7 @@ done:
     return status;
 }
 
-/* ---- the picture -----------------------------------------------------------------------------------------
- */
+/* ---- the picture ---- */
 
 sn_status sn_figure_create(sn_figure **figure, const sn_label_table *labels, const double *dice,
                            sn_error *error)

@@ -1,20 +1,13 @@
 /* How long a search will take: search/trial.h, sn_trials_estimate_time. */
-#include <time.h>
 
 #include "arch/build.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "nn/executor.h"
 #include "search/trial.h"
 
 enum { POINTS = 100, WARM_UP = 1, MEASURED = 2 };
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* Seconds that one image's training step of a network takes; its input is zeros, which cost what any image costs. */
 static sn_status measure_image(double *seconds, const sn_trials *trials, const sn_arch *arch, sn_error *error)
@@ -32,11 +25,11 @@ static sn_status measure_image(double *seconds, const sn_trials *trials, const s
     SN_TRY(sn_executor_create(&executor, graph.graph, backend, device, error));
     SN_TRY(sn_executor_initialise(executor, trials->run.options.seed, error));
     for (int i = 0; i < WARM_UP + MEASURED; i++) {
-        start = i == WARM_UP ? now() : start;
+        start = i == WARM_UP ? sn_clock_now() : start;
         SN_TRY(sn_executor_run(executor, graph.train, error));
     }
     backend->synchronise(device);
-    *seconds = (now() - start) / MEASURED;
+    *seconds = (sn_clock_now() - start) / MEASURED;
 done:
     sn_executor_free(executor);
     sn_train_graph_clear(&graph);

@@ -2,8 +2,8 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 
@@ -37,13 +37,6 @@ typedef struct known_trial {
     char *reason;
 } known_trial;
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 double sn_search_value(double dice)
 {
     if (!isfinite(dice))
@@ -66,8 +59,7 @@ void sn_trial_result_clear(sn_trial_result *result)
     *result = (sn_trial_result){.reason = NULL};
 }
 
-/* -------------------------------------------------------------------------------------------- the trials --
- */
+/* ---- the trials ---- */
 
 static sn_status attempt_begin(sn_search_reporter *reporter, sn_error *error)
 {
@@ -78,7 +70,7 @@ static sn_status attempt_begin(sn_search_reporter *reporter, sn_error *error)
         .parameters = proposal->parameters,
         .planned_bytes = proposal->planned_bytes,
     };
-    reporter->began = now();
+    reporter->began = sn_clock_now();
     return sn_study_trial_begin(&reporter->trial, reporter->owner->study, &trial, error);
 }
 
@@ -107,7 +99,7 @@ static sn_status trial_finish(search *self, const sn_search_reporter *reporter, 
         .outcome = result->outcome,
         .reason = result->reason,
         .dice = NAN,
-        .seconds = now() - reporter->began,
+        .seconds = sn_clock_now() - reporter->began,
     };
     if (result->outcome == SN_OUTCOME_TRAINED && isfinite(result->dice)) {
         trial.dice = result->dice;
@@ -165,8 +157,7 @@ done:
     return status;
 }
 
-/* ---------------------------------------------------------------------------------------- the iterations --
- */
+/* ---- the iterations ---- */
 
 /* Count an answer, from the study or new. */
 static void iteration_count(search *self, const sn_study_iteration *iteration)
@@ -241,8 +232,7 @@ done:
     return status;
 }
 
-/* --------------------------------------------------------------------------------------------- the search --
- */
+/* ---- the search ---- */
 
 static json_t *reals_to_json(const double *values, int count)
 {

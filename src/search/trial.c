@@ -19,7 +19,7 @@ static sn_status model_path(char **path, const char *folder, const char *network
     return sn_string_format(path, error, "%s/models/%s%s", folder, network, suffix);
 }
 
-/* --------------------------------------------------------------------------------------- the master's side -- */
+/* ---- the master's side ---- */
 
 /* Whether a legal network fits the budget, and what it is called. */
 static sn_status propose_network(sn_proposal *proposal, const sn_trials *trials, const sn_task_run *run,
@@ -104,7 +104,7 @@ sn_search_objective sn_trials_objective(sn_trials *trials)
     return (sn_search_objective){.propose = propose, .train = train, .context = trials};
 }
 
-/* --------------------------------------------------------------------------------------- the worker's side -- */
+/* ---- the worker's side ---- */
 
 static sn_status report_epoch(const sn_train_epoch *epoch, void *context, sn_error *error)
 {
@@ -165,7 +165,7 @@ done:
     return status;
 }
 
-/* ------------------------------------------------------------------------------------------------ the models -- */
+/* ---- the models ---- */
 
 sn_status sn_trials_keep(const char *folder, const char *best, sn_error *error)
 {

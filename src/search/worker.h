@@ -16,8 +16,7 @@
 
 #include "base/status.h"
 
-/* --------------------------------------------------------------------------------- the worker's process --
- */
+/* ---- the worker's process ---- */
 
 typedef struct sn_worker_reporter sn_worker_reporter;
 
@@ -43,8 +42,7 @@ typedef sn_status sn_worker_handler(json_t **result, const json_t *job, sn_worke
  */
 int sn_worker_main(const char *master_pid, sn_worker_handler *handler, void *context);
 
-/* --------------------------------------------------------------------------------- the master's process --
- */
+/* ---- the master's process ---- */
 
 /** How the work ended. */
 typedef enum sn_worker_end {

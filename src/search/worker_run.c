@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "search/oom.h"
@@ -39,13 +40,6 @@ typedef struct attempt {
     int64_t oom_kills; /* before it began */
 } attempt;
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 void sn_worker_outcome_clear(sn_worker_outcome *outcome)
 {
     sn_free(outcome->reason);
@@ -53,8 +47,7 @@ void sn_worker_outcome_clear(sn_worker_outcome *outcome)
     *outcome = (sn_worker_outcome){.reason = NULL};
 }
 
-/* --------------------------------------------------------------------------------------- start, and stop --
- */
+/* ---- start, and stop ---- */
 
 /* Two ends of a connection, ours first; none of them is among the descriptors 0..3 that the worker gets. */
 static sn_status sockets_open(int ends[2], sn_error *error)
@@ -139,13 +132,13 @@ static void attempt_stop(attempt *self)
     if (self->deadline != 0)
         return;
     kill(self->pid, SIGTERM);
-    self->deadline = now() + self->options->grace_seconds;
+    self->deadline = sn_clock_now() + self->options->grace_seconds;
 }
 
 /* Kill the worker when its time is over. */
 static void attempt_enforce(attempt *self)
 {
-    if (self->deadline != 0 && now() > self->deadline)
+    if (self->deadline != 0 && sn_clock_now() > self->deadline)
         kill(self->pid, SIGKILL);
 }
 
@@ -154,7 +147,7 @@ static void attempt_bury(attempt *self)
 {
     static const struct timespec pause = {.tv_nsec = 1000000};
     if (self->deadline == 0)
-        self->deadline = now() + self->options->grace_seconds;
+        self->deadline = sn_clock_now() + self->options->grace_seconds;
     for (;;) {
         pid_t buried = waitpid(self->pid, &self->wait_status, WNOHANG);
         if (buried == self->pid || (buried < 0 && errno != EINTR))
@@ -178,8 +171,7 @@ static void attempt_clear(attempt *self)
     json_decref(self->end);
 }
 
-/* -------------------------------------------------------------------------------------------- the reports --
- */
+/* ---- the reports ---- */
 
 static sn_status line_take(attempt *self, const char *text, size_t size, sn_error *error)
 {
@@ -247,7 +239,7 @@ static sn_status attempt_follow(attempt *self, sn_error *error)
         if (sn_interrupt_requested())
             attempt_stop(self);
         if (self->end != NULL && self->deadline == 0)
-            self->deadline = now() + self->options->grace_seconds;
+            self->deadline = sn_clock_now() + self->options->grace_seconds;
         attempt_enforce(self);
     }
     attempt_bury(self);
@@ -255,8 +247,7 @@ done:
     return status;
 }
 
-/* ----------------------------------------------------------------------------------------- what became of it
- * -- */
+/* ---- what became of it ---- */
 
 static sn_status outcome_set(sn_worker_outcome *outcome, sn_worker_end end, const char *reason,
                              sn_error *error)

@@ -33,8 +33,7 @@ sn_status sn_store_step(bool *row, sn_study *study, sqlite3_stmt *statement, sn_
 /** Run a prepared statement that gives no rows. */
 sn_status sn_store_run(sn_study *study, sqlite3_stmt *statement, sn_error *error);
 
-/** End a transaction that was begun: commit where `status` is SN_OK, else undo and pass it on.
- */
+/** End a transaction that was begun: commit where `status` is SN_OK, else undo and pass it on. */
 sn_status sn_store_end(sn_study *study, sn_status status, sn_error *error);
 
 /** A REAL column, NaN where it is NULL. */

@@ -31,7 +31,7 @@ const char *sn_outcome_name(sn_outcome outcome)
     return "failed";
 }
 
-/* ----------------------------------------------------------------------------------------- the folder -- */
+/* ---- the folder ---- */
 
 /* The lock is flock's: it goes with the process, however that ends. The file's text is for the message only.
  */
@@ -166,8 +166,7 @@ const char *sn_study_folder(const sn_study *study)
     return study->folder;
 }
 
-/* ---------------------------------------------------------------------------------------------- settings --
- */
+/* ---- settings ---- */
 
 /* JSON as one line; the caller's, free. */
 static sn_status value_dump(char **text, const json_t *value, sn_error *error)

@@ -29,7 +29,7 @@ typedef enum sn_outcome {
 /** "trained", "repeated", "illegal", "memory" or "failed". */
 const char *sn_outcome_name(sn_outcome outcome);
 
-/* ----------------------------------------------------------------------------------------- the folder -- */
+/* ---- the folder ---- */
 
 /**
  * Open a study for writing; it is created where there is none. Removes what a killed process left
@@ -51,8 +51,7 @@ void sn_study_close(sn_study *study);
 /** The study's folder as it was given; the study's. */
 const char *sn_study_folder(const sn_study *study);
 
-/* ---------------------------------------------------------------------------------------------- settings --
- */
+/* ---- settings ---- */
 
 /** Store one setting, replacing an earlier value. SN_ERR_IO. */
 sn_status sn_study_setting_put(sn_study *study, const char *name, const json_t *value, sn_error *error);
@@ -70,8 +69,7 @@ sn_status sn_study_setting_get(json_t **value, sn_study *study, const char *name
  */
 sn_status sn_study_settings_agree(sn_study *study, const json_t *settings, sn_error *error);
 
-/* -------------------------------------------------------------------------------------------- iterations --
- */
+/* ---- iterations ---- */
 
 /** One answered question of the optimiser. */
 typedef struct sn_study_iteration {
@@ -110,8 +108,7 @@ sn_status sn_study_trajectory(char text[SN_HASH_TEXT], sn_study *study, sn_error
  */
 sn_status sn_study_json(json_t **root, sn_study *study, sn_error *error);
 
-/* ---------------------------------------------------------------------------------------------- trainings --
- */
+/* ---- trainings ---- */
 
 /** One training of one network. */
 typedef struct sn_study_trial {

@@ -10,8 +10,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 
-/* ------------------------------------------------------------------------------------------- begin and end
- * -- */
+/* ---- begin and end ---- */
 
 /* The cache's options of a task; `cases` (training, then validation) is the caller's, sn_free. */
 static sn_status cache_options(sn_cache_options *options, int **cases, const sn_task *task, sn_error *error)
@@ -142,8 +141,7 @@ sn_train_shape sn_task_shape(const sn_task *task)
         task->preprocessing.channels, task->dataset->labels->count, {size[0], size[1], size[2]}};
 }
 
-/* ------------------------------------------------------------------------------------------------- training
- * -- */
+/* ---- training ---- */
 
 sn_status sn_task_key(char key[SN_HASH_TEXT], const sn_task *task, const sn_task_run *run, sn_error *error)
 {

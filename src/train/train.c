@@ -2,9 +2,9 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "backend/backend.h"
+#include "base/clock.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -12,15 +12,7 @@
 #include "dataset/loader.h"
 #include "train/trainer.h"
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* ------------------------------------------------------------------------------------------- begin and end
- * -- */
+/* ---- begin and end ---- */
 
 static sn_status check_budget(const sn_train_input *input, const sn_train_shape *shape, sn_error *error)
 {
@@ -93,8 +85,7 @@ static void trainer_end(sn_trainer *self)
         self->backend->close(self->device);
 }
 
-/* ----------------------------------------------------------------------------------------------- one epoch
- * -- */
+/* ---- one epoch ---- */
 
 /* The numbers of (seed, epoch, case): no image's augmentation or dropout depends on the order of the images.
  */
@@ -226,8 +217,7 @@ done:
     return status;
 }
 
-/* ------------------------------------------------------------------------------------------------ the loop
- * -- */
+/* ---- the loop ---- */
 
 /* Whether a validation Dice beats the best so far; any number beats NaN. */
 static bool is_better(const sn_trainer *self, double dice)
@@ -241,13 +231,13 @@ static bool is_better(const sn_trainer *self, double dice)
 static sn_status run_epoch(sn_trainer *self, const sn_train_observer *observer, sn_error *error)
 {
     sn_status status;
-    double start = now();
+    double start = sn_clock_now();
     sn_train_epoch *epoch = &self->history[self->epoch];
     double *label_dice = self->label_dice + (size_t)self->epoch * (size_t)self->classes;
     *epoch = (sn_train_epoch){.epoch = self->epoch + 1, .label_dice = label_dice};
     SN_TRY(train_epoch(self, &epoch->loss, observer, error));
     SN_TRY(validate(self, label_dice, &epoch->dice, observer, error));
-    epoch->seconds = now() - start;
+    epoch->seconds = sn_clock_now() - start;
     epoch->best = is_better(self, epoch->dice);
     self->epoch++;
     if (epoch->best) {

@@ -24,7 +24,7 @@ extern char **environ;
 
 static char folder[] = "/tmp/segnas3d-test-kill-XXXXXX";
 
-/* ------------------------------------------------------------------------- the worker, and the master -- */
+/* ---- the worker, and the master ---- */
 
 /* Train: a few epochs of a millisecond each. Every seventh network runs into a NaN. */
 static sn_status handler(json_t **result, const json_t *job, sn_worker_reporter *reporter, void *context,
@@ -80,7 +80,7 @@ static int master(char *path)
     return sn_status_exit_code(status);
 }
 
-/* ------------------------------------------------------------------------------------------- the test -- */
+/* ---- the test ---- */
 
 static pid_t start_master(char *path)
 {

@@ -51,7 +51,7 @@ static sn_study *open_study(void)
     return study;
 }
 
-/* --------------------------------------------------------------------------------- a made-up training -- */
+/* ---- a made-up training ---- */
 
 typedef struct trainings {
     int count;          /* how many were begun */
@@ -150,7 +150,7 @@ static double number_of(const json_t *iteration, const char *field)
     return json_number_value(json_object_get(iteration, field));
 }
 
-/* ---------------------------------------------------------------------------------------- the answers -- */
+/* ---- the answers ---- */
 
 static void value_is_minus_log_dice_and_always_finite(void **state)
 {
@@ -313,7 +313,7 @@ static void a_failed_training_scores_ten_and_is_not_tried_again(void **state)
     json_decref(whole);
 }
 
-/* ------------------------------------------------------------------------------------- cut, and go on -- */
+/* ---- cut, and go on ---- */
 
 static void a_search_cut_after_any_iteration_ends_the_same_way(void **state)
 {
@@ -474,7 +474,7 @@ static void a_search_goes_on_after_the_disk_was_full(void **state)
     json_decref(whole);
 }
 
-/* ------------------------------------------------------------------------------------------- progress -- */
+/* ---- progress ---- */
 
 typedef struct watched {
     int trials, epochs, iterations;

@@ -42,7 +42,7 @@ static int folder_remove(void **state)
     return sn_folder_remove(folder, NULL) == SN_OK ? 0 : -1;
 }
 
-/* ------------------------------------------------------------------------------- the worker's process -- */
+/* ---- the worker's process ---- */
 
 static void nap(double seconds)
 {
@@ -138,7 +138,7 @@ static sn_status handler(json_t **result, const json_t *job, sn_worker_reporter 
     return misbehave(strcmp(kind, "third") == 0 ? "kill" : kind, error);
 }
 
-/* ------------------------------------------------------------------------------- the master's process -- */
+/* ---- the master's process ---- */
 
 /* What the master hears. */
 typedef struct heard {
@@ -216,7 +216,7 @@ static bool dies_within_seconds(int pid, double seconds)
     return false;
 }
 
-/* ---------------------------------------------------------------------------------------------- tests -- */
+/* ---- tests ---- */
 
 static void a_result_comes_back_to_the_last_bit(void **state)
 {
@@ -438,7 +438,7 @@ static void a_worker_dies_with_its_master(void **state)
     close(ends[1]);
 }
 
-/* ------------------------------------------------------------------------ the kernel's memory control -- */
+/* ---- the kernel's memory control ---- */
 
 static bool write_file(const char *directory, const char *name, const char *text)
 {

@@ -110,7 +110,7 @@ static int stored_iterations(sn_study *study)
     return number;
 }
 
-/* ------------------------------------------------------------------------------------------- settings -- */
+/* ---- settings ---- */
 
 static void settings_come_back_as_they_were_put(void **state)
 {
@@ -168,7 +168,7 @@ static void a_setting_that_the_study_was_begun_without_is_refused(void **state)
     sn_study_close(study);
 }
 
-/* ----------------------------------------------------------------------------------------------- rows -- */
+/* ---- rows ---- */
 
 static const double awkward[] = {0.1,     -0.0, DBL_MIN / 8, DBL_MAX,
                                  1.0 / 3, 33.0, -1e-300,     0x1.fffffffffffffp-1};
@@ -347,7 +347,7 @@ static void a_trial_knows_the_first_iteration_that_rests_on_it(void **state)
     sn_study_close(study);
 }
 
-/* ------------------------------------------------------------------------------------- hash, and JSON -- */
+/* ---- hash, and JSON ---- */
 
 /* Three iterations: illegal, f = 0.5, f = 0.5 again. */
 static void append_three(sn_study *study)
@@ -419,7 +419,7 @@ static void an_empty_study_has_no_best(void **state)
     sn_study_close(study);
 }
 
-/* ---------------------------------------------------------------------------------- several processes -- */
+/* ---- several processes ---- */
 
 /* The exit code of a child process that runs `work`. */
 static int run_child(int (*work)(void))
@@ -533,7 +533,7 @@ static void a_finished_study_in_a_read_only_folder_can_be_read(void **state)
     assert_int_equal(run_child(count_as_nobody), 1);
 }
 
-/* ---------------------------------------------------------------------------------------- misfortunes -- */
+/* ---- misfortunes ---- */
 
 static int acknowledge; /* pipe's writing end */
 
