@@ -261,7 +261,7 @@ static void set_extents(sn_conv_plan *plan, const sn_op *op)
     plan->weight_in = backward ? p.w->shape[1] * taps : taps;
     plan->dense = is_dense(op);
     plan->is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
-    plan->group = plan->is_dw ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP;
+    plan->group = smaller(plan->out_channels, plan->is_dw ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP);
     plan->partials = plan->is_dw ? partials_of(op) : 1;
     for (int i = 0; i < 3; i++) {
         plan->in[i] = plan->dense ? 1 : in->shape[2 + i];
