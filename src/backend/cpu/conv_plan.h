@@ -9,10 +9,10 @@
  * forward input is read as s^3 sub-grids by one pass; each sub-grid of a backward output is a pass of its own
  * with the taps that reach it. Output voxel v of a pass is the sum over its taps of w * input[v + shift].
  *
- * A tile of the input is copied, with its halo, next to each other: rows of `row` floats, planes of
- * `plane_rows` rows. Where a tile spans the whole extent, one halo of zeros is the right edge of a row and the
- * left edge of the next one. A shift is then one offset for all voxels of the tile, so vectors run over the
- * tile as if it were one long row; what they compute in the halo is thrown away.
+ * A tile of the input is copied, with its halo, next to each other: rows of `row` floats, planes of `plane`.
+ * Where a tile spans the whole extent, one halo of zeros is the right edge of a row and the left edge of the
+ * next one. A shift is then one offset for all voxels of the tile, so vectors run over the tile as if it were
+ * one long row; what they compute in the halo is thrown away.
  */
 #ifndef SN_BACKEND_CPU_CONV_PLAN_H
 #define SN_BACKEND_CPU_CONV_PLAN_H
@@ -48,7 +48,8 @@ typedef struct sn_conv_axis {
     int out_phase;     /* sub-grid of the output */
 } sn_conv_axis;
 
-/* How vectors run over a tile: runs_z*runs_y runs of `vectors`; output (z,y,x) lies at z*out_z + y*out_y + x. */
+/* How vectors run over a tile: runs_z*runs_y runs of `vectors`; output (z,y,x) lies at z*out_z + y*out_y + x.
+ */
 typedef struct sn_conv_sweep {
     int64_t runs_z, runs_y, vectors;
     int64_t out_z, out_y;
