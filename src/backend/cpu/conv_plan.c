@@ -111,8 +111,8 @@ static void list_taps(sn_conv_pass *pass, const sn_op *op)
     }
 }
 
-/* Cut an axis into tiles. A tile that spans the whole axis may share halos: what is read before index 0 lies at
- * the end of the row (plane) before it, from count + low on, where all is 0. */
+/* Cut an axis into tiles. A tile that spans the whole axis may share halos: what is read before index 0 lies
+ * at the end of the row (plane) before it, from count + low on, where all is 0. */
 static void cut_axis(sn_conv_axis *axis, int64_t tiles, int64_t in_extent, int in_step, bool share)
 {
     axis->tile = sn_conv_parts(axis->extent, tiles);
