@@ -8,7 +8,7 @@
 
 enum { LABEL = 2 * SN_NAME };
 
-static const double batchnorm_epsilon = 1e-5, batchnorm_momentum = 0.1; /* method.md section 3 */
+static const double batchnorm_epsilon = 1e-5, batchnorm_momentum = 0.1; /* docs/method.md section 3 */
 
 /* A description with the type and extents of `tensor`, but `channels` channels. */
 static sn_tensor_desc desc_like(const sn_graph *graph, sn_tensor tensor, int64_t channels)
