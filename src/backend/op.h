@@ -103,7 +103,7 @@ typedef enum sn_op_kind {
     SN_OP_AFFINE_WARP, /* x, M f64 (1,1,1,3,4)       -> y of x's shape */
 
     SN_OP_SOFTMAX, /* scores (N,C,..)                -> probabilities over C */
-    /* Losses of method.md section 4; one image at a time, mean over n; p = softmax(scores), labels u8
+    /* Losses of docs/method.md section 4; one image at a time, mean over n; p = softmax(scores), labels u8
      * (N,1,..) < C, weights w_l real (C). dscores = d loss / d scores. All sums in double. -ln takes p and
      * Dice clamped to [1e-7, 1 - 1e-7], with gradient 0 outside; the sums of Dice, and the Dice of
      * SN_LOSS_DICE_CE, are not clamped. Labels are all C, present or not. */

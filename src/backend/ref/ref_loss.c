@@ -1,4 +1,4 @@
-/* Losses of scores (method.md section 4), and their gradient, one image at a time. */
+/* Losses of scores (docs/method.md section 4), and their gradient, one image at a time. */
 #include <math.h>
 
 #include "backend/ref/ref_ops.h"

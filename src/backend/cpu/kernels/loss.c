@@ -1,4 +1,4 @@
-/* The losses of method.md section 4 and their gradient with respect to the scores. */
+/* The losses of docs/method.md section 4 and their gradient with respect to the scores. */
 #include <math.h>
 
 #include "backend/cpu/kernels/classes.h"
