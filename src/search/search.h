@@ -13,7 +13,7 @@
 #include "search/optimiser.h"
 #include "study/study.h"
 
-/* Method, section 7. */
+/* docs/method.md section 7 */
 #define SN_SEARCH_WORST_F 10.0    /* f of a point without a Dice */
 #define SN_SEARCH_LEAST_DICE 1e-4 /* -ln of it is the largest f of a trained network */
 
@@ -114,7 +114,7 @@ typedef struct sn_search_options {
  * @return SN_OK; SN_ERR_ARG the study was begun with another optimiser; SN_ERR_INPUT the study's questions
  * are not those of this optimiser; SN_ERR_INTERRUPTED; SN_ERR_IO; whatever the objective returns. All that
  *         was committed stays and the same call goes on.
- * Source: method.md section 7.
+ * Source: docs/method.md section 7.
  */
 sn_status sn_search_run(sn_search_state *state, sn_study *study, const sn_optimiser_settings *optimiser,
                         const sn_search_objective *objective, const sn_search_options *options,
