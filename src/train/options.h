@@ -1,7 +1,7 @@
 /**
  * How a network is trained: everything beside the data and the architecture that its weights depend on.
  *
- * Source: method.md sections 4 and 5.
+ * Source: docs/method.md sections 4 and 5.
  */
 #ifndef SN_TRAIN_OPTIONS_H
 #define SN_TRAIN_OPTIONS_H

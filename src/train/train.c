@@ -30,8 +30,8 @@ static sn_status check_budget(const sn_train_input *input, const sn_train_shape 
         (double)bytes / 0x1p20, (double)input->memory / 0x1p20);
 }
 
-/* w_l = (sum_k f_k / f_l)^0.5, 0 where f_l = 0; f are shares, so their sum is 1. Source: method.md section 4.
- */
+/* w_l = (sum_k f_k / f_l)^0.5, 0 where f_l = 0; f are shares, so their sum is 1. Source: docs/method.md
+ * section 4. */
 static sn_status upload_label_weights(sn_trainer *self, sn_error *error)
 {
     sn_status status;

@@ -1,7 +1,8 @@
 /**
  * Training: a pure function of architecture, data, split and options, that can be interrupted and goes on.
  *
- * Source: method.md sections 4 and 5. Of all epochs the one with the best validation Dice gives the weights.
+ * Of all epochs the one with the best validation Dice gives the weights.
+ * Source: docs/method.md sections 4 and 5.
  */
 #ifndef SN_TRAIN_TRAIN_H
 #define SN_TRAIN_TRAIN_H
