@@ -18,7 +18,7 @@ typedef struct cli_training {
     const char *loss, *device, *groups, *splits;
 } cli_training;
 
-/** The defaults: method.md's; threads all cores, memory 0 (not given). */
+/** The defaults: those of docs/method.md; threads all cores, memory 0 (not given). */
 cli_training cli_training_defaults(void);
 
 /** Write the rows of the shared options to `table`, which has room for CLI_TRAINING_OPTIONS; returns their number. */
