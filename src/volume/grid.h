@@ -80,7 +80,7 @@ void sn_grid_canonical(sn_grid *canonical, const sn_grid *grid);
  * @param[in]  grid
  * @param[in]  spacing_mm > 0
  * @return SN_OK; SN_ERR_ARG spacing not > 0
- * Source: method.md section 6.
+ * Source: docs/method.md section 6.
  */
 sn_status sn_grid_isotropic(sn_grid *isotropic, const sn_grid *grid, double spacing_mm, sn_error *error);
 

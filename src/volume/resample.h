@@ -18,7 +18,7 @@
  * @param[in]  in     (C,D,H,W)
  * @param[in]  target axes parallel to those of `in`
  * @return SN_OK; SN_ERR_ARG the axes are not parallel; SN_ERR_MEMORY
- * Source: method.md section 6.
+ * Source: docs/method.md section 6.
  */
 sn_status sn_volume_resample(sn_volume **out, const sn_volume *in, const sn_grid *target, sn_error *error);
 
