@@ -2,7 +2,7 @@
  * The draw of augmentation: which affine map an image gets in an epoch. The warp itself is an operation of
  * the training step.
  *
- * Source: method.md section 5.
+ * Source: docs/method.md section 5.
  */
 #ifndef SN_DATASET_AUGMENT_H
 #define SN_DATASET_AUGMENT_H

@@ -2,7 +2,7 @@
  * From a scan to the network's input: canonical orientation, one isotropic spacing for the data set, a box
  * that holds every case, z-scores. Reorientation, resampling and padding are one resampling to one grid.
  *
- * Source: method.md section 6.
+ * Source: docs/method.md section 6.
  */
 #ifndef SN_DATASET_PREPROCESS_H
 #define SN_DATASET_PREPROCESS_H

@@ -1,5 +1,5 @@
 /**
- * Splits of a data set into training, validation and testing. Source: method.md section 6.
+ * Splits of a data set into training, validation and testing. Source: docs/method.md section 6.
  */
 #ifndef SN_DATASET_SPLIT_H
 #define SN_DATASET_SPLIT_H
