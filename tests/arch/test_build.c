@@ -210,9 +210,9 @@ static void prediction_begin(runner *r, const sn_arch *arch, const int64_t exten
     runner_bind(r, 1);
 }
 
-/* A network as method.md says it, node by node and edge by edge, that shares no code with src/arch. Weights
- * are shared by equal operations on the first node, and by those on later nodes, so that they can be given to
- * the canonical network. */
+/* A network as docs/method.md says it, node by node and edge by edge, that shares no code with src/arch.
+ * Weights are shared by equal operations on the first node, and by those on later nodes, so that they can be
+ * given to the canonical network. */
 
 static sn_tensor literal_conv(sn_graph *graph, const char *name, sn_tensor x, int channels, int op)
 {
