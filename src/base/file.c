@@ -40,17 +40,39 @@ done:
     return status;
 }
 
+/* The error of a path that cannot be written, and what helps. */
+static sn_status error_write(const char *path, const char *what, int cause, sn_error *error)
+{
+    const char *remedy = "choose another place";
+    if (cause == ENOSPC || cause == EDQUOT)
+        remedy = "free some space or choose another disk";
+    else if (cause == EACCES || cause == EPERM || cause == EROFS)
+        remedy = "choose a folder in which you may write";
+    else if (cause == ENOENT)
+        remedy = "make its folder first";
+    return sn_error_set(error, SN_ERR_IO, "%s: cannot %s: %s; %s", path, what, strerror(cause), remedy);
+}
+
+/* A folder, a device or a pipe cannot be replaced by a file; as root, a device could. */
+static bool is_no_file(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+}
+
 sn_status sn_file_writer_open(sn_file_writer **writer, const char *path, sn_error *error)
 {
     sn_status status;
     sn_file_writer *self = NULL;
     *writer = NULL;
+    if (is_no_file(path))
+        return sn_error_set(error, SN_ERR_IO, "%s: cannot write: a folder or a device has this name", path);
     SN_TRY(sn_alloc(&self, 1, sizeof *self, error));
     SN_TRY(sn_string_copy(&self->path, path, error));
     SN_TRY(sn_string_format(&self->temporary, error, "%s.%ld.tmp", path, (long)getpid()));
     self->stream = fopen(self->temporary, "wb");
     if (self->stream == NULL) {
-        status = sn_error_set(error, SN_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+        status = error_write(path, "write", errno, error);
         goto done;
     }
     *writer = self;
@@ -80,7 +102,7 @@ sn_status sn_file_writer_commit(sn_file_writer *writer, sn_error *error)
         cause = errno;
     }
     if (failed)
-        return sn_error_set(error, SN_ERR_IO, "%s: cannot write: %s", writer->path, strerror(cause));
+        return error_write(writer->path, "write", cause, error);
     sn_free(writer->temporary);
     writer->temporary = NULL;
     return SN_OK;
@@ -122,8 +144,7 @@ sn_status sn_folder_create(const char *path, sn_error *error)
             continue;
         *slash = '\0';
         if (mkdir(prefix, 0777) != 0 && errno != EEXIST) {
-            status =
-                sn_error_set(error, SN_ERR_IO, "%s: cannot create the folder: %s", prefix, strerror(errno));
+            status = error_write(prefix, "create the folder", errno, error);
             goto done;
         }
         *slash = kept;

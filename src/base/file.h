@@ -15,7 +15,10 @@ sn_status sn_file_read(char **data, size_t *size, const char *path, sn_error *er
 /** A file being written under a temporary name beside its final one. */
 typedef struct sn_file_writer sn_file_writer;
 
-/** Open `path` for writing; it does not appear, or change, before sn_file_writer_commit. */
+/**
+ * Open `path` for writing; it does not appear, or change, before sn_file_writer_commit. SN_ERR_IO where a
+ * folder or a device has this name, or where its folder cannot be written.
+ */
 sn_status sn_file_writer_open(sn_file_writer **writer, const char *path, sn_error *error);
 
 /** The stream to write to; the writer's, not to be closed. */
