@@ -4,20 +4,19 @@
 #   make demo   search, train and predict on a synthetic cohort, or on your data: make demo DATA=folder
 #   make test   build twice (release, sanitizers) and run all tests
 
-.PHONY: all setup test demo format clean
+.PHONY: all test demo format clean
 
-all: setup
-	cmake --preset release
+all:
+	@scripts/setup.sh
+	cmake --preset release -DBUILD_TESTING=OFF
 	cmake --build --preset release --target segnas3d
 
-setup:
-	@scripts/setup.sh
-
-test: setup
+test:
+	@scripts/setup.sh test
 	@scripts/test.sh
 
 demo: all
-	@DATA="$(DATA)" scripts/demo.sh
+	@scripts/demo.sh
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

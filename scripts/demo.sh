@@ -1,6 +1,6 @@
 #!/bin/sh
-# The whole way, from labelled volumes to segmentations: make demo, or make demo DATA=folder with a dataset.json.
-# Each command is printed before it runs. Interrupted, the demo goes on where it was.
+# The whole way, from labelled volumes to segmentations: make demo, or make demo DATA=folder with a dataset.json;
+# make hands DATA on in the environment. Each command is printed before it runs. Interrupted, the demo goes on where it was.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PWD/build:$PATH"
@@ -21,6 +21,7 @@ else
     out=demo
     space=segnas4 size=auto iterations=12 search_epochs=2 epochs=12
     if [ ! -e "$data/dataset.json" ]; then
+        scripts/setup.sh demo
         echo "1. A cohort: Debian's labelled brain (package mricron-data), deformed twenty times."
         mkdir -p "$out"
         run segnas3d synth $templates/ch2.nii.gz $templates/aal.nii.gz -o "$data" -n 20 --spacing 4 \

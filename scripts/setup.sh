@@ -1,10 +1,20 @@
 #!/bin/sh
-# Install the Debian packages that SegNAS3D is built, tested and demonstrated with. Does nothing where none is missing.
+# Install the Debian packages that SegNAS3D is built with and, where they are asked for, those of its tests or demo.
+# Does nothing where none is missing.
+# usage: setup.sh [test | demo]
 set -eu
 
 packages="gcc libc6-dev cmake ninja-build pkg-config libgomp1
-  libnlopt-dev libnifti2-dev zlib1g-dev libsqlite3-dev libjansson-dev libxxhash-dev libpng-dev
-  libcmocka-dev libdnnl-dev mricron-data"
+  libnlopt-dev libnifti2-dev zlib1g-dev libsqlite3-dev libjansson-dev libxxhash-dev libpng-dev"
+case ${1:-} in
+test) packages="$packages libcmocka-dev libdnnl-dev mricron-data" ;;
+demo) packages="$packages mricron-data" ;;
+"") ;;
+*)
+    echo "usage: setup.sh [test | demo]" >&2
+    exit 2
+    ;;
+esac
 
 if ! command -v dpkg-query >/dev/null; then
     echo "setup: this is no Debian system; install what corresponds to:" $packages
