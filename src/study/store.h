@@ -12,7 +12,7 @@ struct sn_study {
     char *folder;
     char *path; /* of the database, for messages */
     sqlite3 *db;
-    int lock; /* descriptor of the lock file; -1 for a reader */
+    int lock; /* base/lock.h; SN_NO_LOCK for a reader */
 };
 
 /** Open the database, create or check its tables. `study` has folder and path; `write` needs the lock. */

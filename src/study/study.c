@@ -1,16 +1,13 @@
 #include "study/study.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/memory.h"
 #include "study/store.h"
 
@@ -32,35 +29,6 @@ const char *sn_outcome_name(sn_outcome outcome)
 }
 
 /* ---- the folder ---- */
-
-/* The lock is flock's: it goes with the process, however that ends. The file's text is for the message only.
- */
-static sn_status lock_take(sn_study *study, sn_error *error)
-{
-    sn_status status;
-    char *path = NULL;
-    char holder[32] = "";
-    SN_TRY(sn_path_join(&path, study->folder, "lock", error));
-    study->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (study->lock < 0) {
-        status = sn_error_set(error, SN_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-        goto done;
-    }
-    if (flock(study->lock, LOCK_EX | LOCK_NB) != 0) {
-        if (pread(study->lock, holder, sizeof holder - 1, 0) < 1)
-            strcpy(holder, "unknown");
-        status = sn_error_set(error, SN_ERR_FAILED,
-                              "%s: process %s is running this study; wait for it or stop it first",
-                              study->folder, holder);
-        goto done;
-    }
-    int length = snprintf(holder, sizeof holder, "%ld", (long)getpid());
-    if (ftruncate(study->lock, 0) != 0 || pwrite(study->lock, holder, (size_t)length, 0) != length)
-        status = sn_error_set(error, SN_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-done:
-    sn_free(path);
-    return status;
-}
 
 /* Remove the temporary files (base/file.h) of models that a killed process was writing. */
 static void leftovers_remove(const char *folder)
@@ -107,7 +75,7 @@ static sn_status study_create(sn_study **study, const char *folder, sn_error *er
 {
     sn_status status;
     SN_TRY(sn_alloc(study, 1, sizeof **study, error));
-    (*study)->lock = -1;
+    (*study)->lock = SN_NO_LOCK;
     SN_TRY(sn_string_copy(&(*study)->folder, folder, error));
     SN_TRY(sn_path_join(&(*study)->path, folder, "study.db", error));
 done:
@@ -121,7 +89,7 @@ sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error)
     *study = NULL;
     SN_TRY(study_create(&self, folder, error));
     SN_TRY(folders_create(self, error));
-    SN_TRY(lock_take(self, error));
+    SN_TRY(sn_folder_lock(&self->lock, folder, error));
     SN_TRY(leftovers_remove_all(self, error));
     SN_TRY(sn_store_open(self, true, error));
     *study = self;
@@ -154,8 +122,7 @@ void sn_study_close(sn_study *study)
     if (study == NULL)
         return;
     sqlite3_close(study->db);
-    if (study->lock >= 0)
-        close(study->lock);
+    sn_folder_unlock(study->lock);
     sn_free(study->path);
     sn_free(study->folder);
     sn_free(study);
@@ -228,16 +195,16 @@ done:
     return status;
 }
 
-/* Hold one setting against the stored one; without one, store it if nothing was done under other settings. */
+/* Hold one setting against the stored one; as long as nothing was done under it, it may change. */
 static sn_status setting_agree(sn_study *study, const char *name, const json_t *given, bool empty,
                                sn_error *error)
 {
     sn_status status;
     json_t *stored = NULL;
+    if (empty)
+        return sn_study_setting_put(study, name, given, error);
     SN_TRY(sn_study_setting_get(&stored, study, name, error));
-    if (stored == NULL && empty)
-        SN_TRY(sn_study_setting_put(study, name, given, error));
-    else if (stored == NULL)
+    if (stored == NULL)
         status =
             sn_error_set(error, SN_ERR_ARG,
                          "%s: this study was begun without the setting \"%s\", by another version of the "

@@ -37,7 +37,7 @@ const char *sn_outcome_name(sn_outcome outcome);
  *
  * @param[out] study  close with sn_study_close; NULL on error
  * @param[in]  folder made with its parents if missing
- * @return SN_OK; SN_ERR_FAILED another process is running this study (names its id);
+ * @return SN_OK; SN_ERR_FAILED another process is working on this study (names its id);
  *         SN_ERR_INPUT not a study, or a newer program's; SN_ERR_IO
  */
 sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error);
@@ -61,7 +61,7 @@ sn_status sn_study_setting_get(json_t **value, sn_study *study, const char *name
 
 /**
  * Hold the settings of a command against those the study was begun with: all that a result or the order of
- * questions depends on. On an empty study they are stored.
+ * questions depends on. A study without trials and iterations takes them, whatever it was given before.
  *
  * @param[in] settings object: option name without dashes -> value; compared exactly (json_equal)
  * @return SN_OK; SN_ERR_ARG one differs, or the study was begun without it (names it, both values and the

@@ -138,6 +138,7 @@ static void another_value_of_a_setting_is_refused(void **state)
     json_t *second = json_pack("{s:i, s:f, s:s}", "epochs", 50, "rate", 1e-3, "size", "auto");
     sn_study *study = open_study();
     assert_int_equal(sn_study_settings_agree(study, first, &error), SN_OK);
+    assert_int_equal(append_illegal(study, 1, NULL), SN_OK);
     sn_study_close(study);
     study = open_study();
     assert_int_equal(sn_study_settings_agree(study, first, &error), SN_OK);
@@ -146,6 +147,22 @@ static void another_value_of_a_setting_is_refused(void **state)
     assert_non_null(strstr(error.text, "100"));
     assert_non_null(strstr(error.text, "50"));
     assert_int_equal(sn_study_settings_agree(study, first, &error), SN_OK);
+    json_decref(first);
+    json_decref(second);
+    sn_study_close(study);
+}
+
+static void settings_may_change_until_something_is_done(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    json_t *first = json_pack("{s:i}", "memory", 100), *second = json_pack("{s:i}", "memory", 200);
+    sn_study *study = open_study();
+    assert_int_equal(sn_study_settings_agree(study, first, &error), SN_OK);
+    assert_int_equal(sn_study_settings_agree(study, second, &error), SN_OK);
+    assert_int_equal(append_illegal(study, 1, NULL), SN_OK);
+    assert_int_equal(sn_study_settings_agree(study, first, &error), SN_ERR_ARG);
+    assert_int_equal(sn_study_settings_agree(study, second, &error), SN_OK);
     json_decref(first);
     json_decref(second);
     sn_study_close(study);
@@ -701,6 +718,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(settings_come_back_as_they_were_put),
         TEST(another_value_of_a_setting_is_refused),
+        TEST(settings_may_change_until_something_is_done),
         TEST(a_setting_that_the_study_was_begun_without_is_refused),
         TEST(a_point_comes_back_to_the_last_bit),
         TEST(iterations_have_no_gaps_and_no_doubles),
