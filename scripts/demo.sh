@@ -1,6 +1,7 @@
 #!/bin/sh
 # The whole way, from labelled volumes to segmentations: make demo, or make demo DATA=folder with a dataset.json;
-# make hands DATA on in the environment. Each command is printed before it runs. Interrupted, the demo goes on where it was.
+# make hands DATA on in the environment. Each command is printed before it runs. Interrupted, the demo goes on where
+# it was.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PWD/build:$PATH"
