@@ -27,8 +27,7 @@ FILE *sn_file_writer_stream(sn_file_writer *writer);
 /** Flush to disk and rename to the final name. A full disk is reported here: SN_ERR_IO. */
 sn_status sn_file_writer_commit(sn_file_writer *writer, sn_error *error);
 
-/** Free the writer; without a commit the temporary file is removed and the old file stays. NULL is allowed.
- */
+/** Free the writer; without a commit the temporary file goes and the old file stays. NULL is allowed. */
 void sn_file_writer_close(sn_file_writer *writer);
 
 /** Write a whole file atomically. */

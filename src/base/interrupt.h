@@ -16,8 +16,7 @@ void sn_interrupt_install(void);
 /** True once a stop was asked for. Cheap and safe from any thread: ask it once a case, step or tile. */
 bool sn_interrupt_requested(void);
 
-/** SN_OK, or SN_ERR_INTERRUPTED with its text once a stop was asked for: `SN_TRY(sn_interrupt_check(error))`.
- */
+/** SN_OK; SN_ERR_INTERRUPTED with its text once a stop was asked for. */
 sn_status sn_interrupt_check(sn_error *error);
 
 /** Ask for a stop as the first Ctrl-C does. */

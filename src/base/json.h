@@ -2,8 +2,7 @@
  * JSON files with errors that name the file and the field.
  *
  * The getters read `object[field]`; `where` names the object in messages: the file, and what is in it if that
- * helps
- * ("dataset.json", "splits.json: fold 2"). What they return belongs to `object`.
+ * helps ("dataset.json", "splits.json: fold 2"). What they return belongs to `object`.
  */
 #ifndef SN_BASE_JSON_H
 #define SN_BASE_JSON_H
@@ -22,8 +21,7 @@
  */
 sn_status sn_json_load(json_t **root, const char *path, sn_error *error);
 
-/** Write `root` to a file, indented by 2, fields in the order they were set; whole or not at all. SN_ERR_IO.
- */
+/** Write `root` to a file, indented by 2, fields in the order they were set, atomically. SN_ERR_IO. */
 sn_status sn_json_save(const char *path, const json_t *root, sn_error *error);
 
 /** True where `object` has `field` and it is not null. */

@@ -39,8 +39,7 @@ sn_status sn_string_format(char **out, sn_error *error, const char *format, ...)
 /** The most memory this process has used at once (peak resident set), in bytes. */
 int64_t sn_memory_peak(void);
 
-/** The memory this process may use: what the machine has, or its control group's limit if smaller, in bytes.
- */
+/** The memory this process may use, in bytes: the machine's, or its control group's limit if smaller. */
 int64_t sn_memory_available(void);
 
 #endif

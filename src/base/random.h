@@ -30,8 +30,7 @@ typedef struct sn_random {
 /** Ten rounds of Philox4x32 on one counter: the generator itself. */
 void sn_random_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 
-/** Start the numbers of (seed, stream, substream) at their beginning. Streams and substreams are independent.
- */
+/** Start the numbers of (seed, stream, substream) at their beginning; all of these are independent. */
 sn_random sn_random_begin(uint64_t seed, uint32_t stream, uint64_t substream);
 
 /** Uniform on the 2^32 integers. */

@@ -42,8 +42,7 @@ sn_status sn_error_set(sn_error *error, sn_status status, const char *format, ..
 /** The process exit code that documents a status: 0, 1, 2, 3 or 130. */
 int sn_status_exit_code(sn_status status);
 
-/** Evaluate `expression`; if it fails go to `done` with `status` set. Needs `sn_status status` and `done:`.
- */
+/** Evaluate `expression`; if it fails go to `done` with `status` set. Needs `sn_status status`, `done:`. */
 #define SN_TRY(expression)                                                                                   \
     do {                                                                                                     \
         status = (expression);                                                                               \

@@ -30,7 +30,7 @@ typedef struct sn_cache sn_cache;
  * @param[in] threads  > 0; a case is one thread's work
  * @param[in] progress in cases; may be NULL; stopping keeps the finished cases
  * @return SN_OK; SN_ERR_INPUT a case cannot be read; SN_ERR_IO the disk is full or the folder read-only;
- *         SN_ERR_INTERRUPTED; SN_ERR_MEMORY
+ * SN_ERR_INTERRUPTED; SN_ERR_MEMORY
  */
 sn_status sn_cache_build(const sn_dataset *dataset, const sn_cache_options *options, int threads,
                          const sn_progress *progress, sn_error *error);

@@ -40,9 +40,8 @@ const char *sn_optimiser_name(sn_optimiser_algorithm algorithm);
  * @param[out] x      (dimension)
  * @param[in]  points (count, dimension) the questions so far, as they were asked
  * @param[in]  values (count) their answers, finite
- * @return SN_OK; SN_ERR_ARG settings or a value are not as above;
- *         SN_ERR_INPUT the optimiser asks other questions than `points`: another NLopt or other settings;
- *         SN_ERR_MEMORY
+ * @return SN_OK; SN_ERR_ARG settings or a value are not as above; SN_ERR_INPUT the optimiser asks other
+ * questions than `points`: another NLopt or other settings; SN_ERR_MEMORY
  */
 sn_status sn_optimiser_ask(double *x, const sn_optimiser_settings *settings, const double *points,
                            const double *values, int count, sn_error *error);

@@ -22,8 +22,7 @@
 sn_status sn_remote_train(sn_trial_result *result, const json_t *job, const char *folder, const char *network,
                           sn_search_reporter *reporter, sn_error *error);
 
-/** The report of one epoch, for the worker's side; NaN becomes null. `*report` is the caller's, json_decref.
- */
+/** The report of one epoch, for the worker; NaN becomes null. `*report` is the caller's, json_decref. */
 sn_status sn_remote_epoch(json_t **report, int epoch, double loss, double dice, double seconds,
                           sn_error *error);
 

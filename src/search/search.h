@@ -113,7 +113,7 @@ typedef struct sn_search_options {
  * @param[in]  objective its settings are the caller's to store
  * @return SN_OK; SN_ERR_ARG the study was begun with another optimiser; SN_ERR_INPUT the study's questions
  * are not those of this optimiser; SN_ERR_INTERRUPTED; SN_ERR_IO; whatever the objective returns. All that
- *         was committed stays and the same call goes on.
+ * was committed stays and the same call goes on.
  * Source: docs/method.md section 7.
  */
 sn_status sn_search_run(sn_search_state *state, sn_study *study, const sn_optimiser_settings *optimiser,

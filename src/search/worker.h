@@ -84,7 +84,7 @@ typedef struct sn_worker_options {
  *
  * @param[out] outcome zeroed or cleared before; sn_worker_outcome_clear, also after an error
  * @return SN_OK; SN_ERR_INTERRUPTED the worker was stopped; SN_ERR_IO no process can be started; any other
- *         error that the worker reports, since it says something about the world and not about the job
+ * error that the worker reports, since it says something about the world and not about the job
  */
 sn_status sn_worker_run(sn_worker_outcome *outcome, const json_t *job, const sn_worker_options *options,
                         sn_error *error);

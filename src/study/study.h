@@ -37,8 +37,8 @@ const char *sn_outcome_name(sn_outcome outcome);
  *
  * @param[out] study  close with sn_study_close; NULL on error
  * @param[in]  folder made with its parents if missing
- * @return SN_OK; SN_ERR_FAILED another process is working on this study (names its id);
- *         SN_ERR_INPUT not a study, or a newer program's; SN_ERR_IO
+ * @return SN_OK; SN_ERR_FAILED another process is working on this study (names its id); SN_ERR_INPUT not a
+ * study, or a newer program's; SN_ERR_IO
  */
 sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error);
 
@@ -96,8 +96,7 @@ typedef sn_status sn_study_iteration_visitor(const sn_study_iteration *iteration
 sn_status sn_study_iterations_visit(sn_study *study, sn_study_iteration_visitor *visitor, void *context,
                                     sn_error *error);
 
-/** Hash of all points asked and values received, in order: equal exactly when two searches went the same way.
- */
+/** Hash of all points asked and values received, in order: equal where two searches went the same way. */
 sn_status sn_study_trajectory(char text[SN_HASH_TEXT], sn_study *study, sn_error *error);
 
 /**
