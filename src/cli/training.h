@@ -21,7 +21,7 @@ typedef struct cli_training {
 /** The defaults: those of docs/method.md; threads all cores, memory 0 (not given). */
 cli_training cli_training_defaults(void);
 
-/** Write the rows of the shared options to `table`, which has room for CLI_TRAINING_OPTIONS; returns their number. */
+/** Write the rows of the shared options to `table` (room for CLI_TRAINING_OPTIONS); returns their number. */
 int cli_training_table(cli_option *table, cli_training *options);
 
 /** The task and the run that the options mean; strings stay the options'. SN_ERR_ARG. */

@@ -22,8 +22,8 @@ struct sn_predictor {
     sn_executor *executor;
 };
 
-/* Where tiles lie: neighbours overlap by about half, and all start at multiples of what the poolings need, so that a
- * voxel meets the same pooling windows in every tile. */
+/* Where tiles lie: neighbours overlap by about half, and all start at multiples of what the poolings need, so
+ * that a voxel meets the same pooling windows in every tile. */
 typedef struct tiling {
     int64_t extent[3]; /* of the image, voxels */
     int64_t tile[3];
@@ -125,7 +125,7 @@ done:
 
 /* ---- tiles ---- */
 
-/* The largest half of a tile's longest axis, a multiple of the unit; false where it cannot be halved any more. */
+/* Halve a tile's longest axis, to a multiple of the unit; false where it cannot be halved any more. */
 static bool halve_tile(tiling *tiles)
 {
     int longest = 0;

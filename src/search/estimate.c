@@ -9,7 +9,7 @@
 
 enum { POINTS = 100, WARM_UP = 1, MEASURED = 2 };
 
-/* Seconds that one image's training step of a network takes; its input is zeros, which cost what any image costs. */
+/* Seconds that one image's training step of a network takes; zeros cost what any image costs. */
 static sn_status measure_image(double *seconds, const sn_trials *trials, const sn_arch *arch, sn_error *error)
 {
     sn_status status;

@@ -1,7 +1,8 @@
 /**
  * Trials: what the search's points mean and how their networks are trained, each in a worker process.
  *
- * STUDY/models holds the best network so far and the state of the one in training; best.safetensors is the winner.
+ * STUDY/models holds the best network so far and the state of the one in training; best.safetensors is the
+ * winner.
  */
 #ifndef SN_SEARCH_TRIAL_H
 #define SN_SEARCH_TRIAL_H
@@ -21,13 +22,13 @@ typedef struct sn_trials {
 /** The objective of a search over `trials`, which it keeps by reference. */
 sn_search_objective sn_trials_objective(sn_trials *trials);
 
-/** The worker's side: trains the job's network, reports each epoch, writes its model. `context` is not used. */
+/** The worker's side: trains the job's network, reports each epoch, writes its model. No context. */
 sn_worker_handler sn_trial_handler;
 
 /** Remove the models of all networks but `best` (a key; may be empty) from STUDY/models. SN_ERR_IO. */
 sn_status sn_trials_keep(const char *folder, const char *best, sn_error *error);
 
-/** Write the model of network `best` (a key) to STUDY/best.safetensors. SN_ERR_INPUT it is not there; SN_ERR_IO. */
+/** Write the model of network `best` (a key) to STUDY/best.safetensors. SN_ERR_INPUT it is missing; SN_ERR_IO. */
 sn_status sn_trials_finish(const char *folder, const char *best, sn_error *error);
 
 /** What a search will take, before it begins. */

@@ -90,7 +90,7 @@ static void the_result_lies_on_the_image_s_own_grid(void **state)
     sn_model model = random_model("n=8 p=2 sup=0 res=0");
     sn_grid grid = grid_of(12, 10, 14, 1, 1, 1), turned;
     sn_volume *image = random_image(grid), *other;
-    /* i runs to the feet, j to the left, k to the front: voxel (k,j,i) of `turned` is (11-i, k, 13-j) of `grid`. */
+    /* i runs to the feet, j to the left, k to the front: voxel (k,j,i) is (11-i, k, 13-j) of `grid`. */
     const int64_t extent[3] = {10, 14, 12};
     double origin[3];
     sn_grid_position(origin, &grid, (double[]){11, 0, 13});

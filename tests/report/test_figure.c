@@ -68,7 +68,7 @@ static sn_grid grid_make(int64_t d, int64_t h, int64_t w, const double spacing[3
     return grid;
 }
 
-/* One case of 2 x 8 x 8 voxels of 1, whose voxel (d, h, w) = (1, 6, 6) is 2 and labelled 5; drawn as `path`. */
+/* One case of 2 x 8 x 8 voxels of 1; voxel (d, h, w) = (1, 6, 6) is 2 and labelled 5; drawn as `path`. */
 static sn_status draw(const double signs[3], const double spacing[3], bool same_grid, sn_error *error)
 {
     sn_volume *image;

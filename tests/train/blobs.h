@@ -1,4 +1,4 @@
-/** A data set that a small network learns in seconds: a bright ball (label 1) and a dim one (label 5) in noise. */
+/** A data set learned in seconds: a bright ball (label 1) and a dim one (label 5) in noise. */
 #ifndef SN_TESTS_TRAIN_BLOBS_H
 #define SN_TESTS_TRAIN_BLOBS_H
 

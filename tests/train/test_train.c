@@ -1,4 +1,4 @@
-/* Training: the same weights whatever the threads and interruptions; what it needs is known before it runs. */
+/* Training: the same weights whatever the threads and interruptions; its needs are known before it runs. */
 #include "train/blobs.h"
 
 #include <math.h>

@@ -48,7 +48,7 @@ typedef struct sn_conv_axis {
     int out_phase;     /* sub-grid of the output */
 } sn_conv_axis;
 
-/* How vectors run over a tile: runs_z*runs_y runs of `vectors`. Output (z,y,x) is at z*out_z + y*out_y + x. */
+/* How vectors run over a tile: runs_z*runs_y runs of `vectors`. Output (z,y,x): z*out_z + y*out_y + x. */
 typedef struct sn_conv_sweep {
     int64_t runs_z, runs_y, vectors;
     int64_t out_z, out_y;
