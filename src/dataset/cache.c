@@ -158,7 +158,7 @@ static sn_status case_preprocess(sn_volume **image, uint8_t **labels, const sn_d
     SN_TRY(sn_image_read(&scan, item->images, item->image_count, p->channels, error));
     SN_TRY(sn_nifti_read_labelmap(&map, item->label, error));
     if (!sn_grid_equal(&scan->grid, &map->grid, SN_GRID_TOLERANCE_MM, difference)) {
-        status = sn_error_set(error, SN_ERR_INPUT, "%s: not on the grid of %s: %s", item->label,
+        status = sn_error_set(error, SN_ERR_INPUT, "%s: not on the grid of %s: %s; resample it", item->label,
                               item->images[0], difference);
         goto done;
     }

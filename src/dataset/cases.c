@@ -63,11 +63,16 @@ static int case_compare(const void *a, const void *b)
     return strcmp(((const sn_case *)a)->name, ((const sn_case *)b)->name);
 }
 
-/* Sort by name and hold names against each other. */
+/* Sort by name and hold names against each other; each is also that of a file. */
 static sn_status case_list_sort(case_list *list, const char *where, sn_error *error)
 {
     if (list->count > 0)
         qsort(list->items, (size_t)list->count, sizeof *list->items, case_compare);
+    for (int i = 0; i < list->count; i++)
+        if (list->items[i].name[0] == '\0' || strchr(list->items[i].name, '/') != NULL)
+            return sn_error_set(error, SN_ERR_INPUT,
+                                "%s: a case is named \"%s\"; a name must not be empty or have a slash", where,
+                                list->items[i].name);
     for (int i = 1; i < list->count; i++)
         if (strcmp(list->items[i - 1].name, list->items[i].name) == 0)
             return sn_error_set(error, SN_ERR_INPUT,
@@ -94,8 +99,9 @@ static sn_status listed_append(sn_case **out, case_list *list, const sn_dataset 
     int files = json_is_array(image) ? (int)json_array_size(image) : 1;
     *out = NULL;
     if (files != 1 && files != dataset->channels)
-        return sn_error_set(error, SN_ERR_INPUT, "%s: %d image files, but the data set has %d channels",
-                            where, files, dataset->channels);
+        return sn_error_set(error, SN_ERR_INPUT,
+                            "%s: %d image files for %d channels: list one file, or one a channel", where,
+                            files, dataset->channels);
     SN_TRY(case_list_append(out, list, files, error));
     for (int c = 0; c < files; c++) {
         const json_t *path = json_is_array(image) ? json_array_get(image, (size_t)c) : image;
@@ -306,8 +312,10 @@ sn_status sn_cases_read(sn_dataset *dataset, const json_t *root, sn_error *error
     SN_TRY(case_list_sort(&tests, dataset->path, error));
     if (cases.count == 0)
         status = sn_error_set(
-            error, SN_ERR_INPUT, "%s: the data set has no cases with a label (%s)", dataset->path,
-            sn_json_has(root, "training") ? "\"training\" is empty" : "imagesTr and labelsTr hold none");
+            error, SN_ERR_INPUT, "%s: the data set has no cases with a label: %s", dataset->path,
+            sn_json_has(root, "dataset")    ? "list them under \"dataset\""
+            : sn_json_has(root, "training") ? "list them under \"training\""
+                                            : "imagesTr and labelsTr hold no file of this \"file_ending\"");
 done:
     dataset->cases = cases.items;
     dataset->count = cases.count;

@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
+#include "dataset/preprocess.h"
+#include "dataset/split.h"
 #include "volume/nifti.h"
 
 /* What is measured of one readable case. */
@@ -52,7 +54,7 @@ static bool grid_fits(check *self, const char *path, const sn_grid *grid, const 
     char difference[SN_GRID_DIFFERENCE];
     if (sn_grid_equal(first, grid, SN_GRID_TOLERANCE_MM, difference))
         return true;
-    found(self, SN_CHECK_FAULT, "%s: not on the grid of %s: %s", path, first_path, difference);
+    found(self, SN_CHECK_FAULT, "%s: not on the grid of %s: %s; resample it", path, first_path, difference);
     return false;
 }
 
@@ -73,7 +75,8 @@ static sn_status image_file_read(check *self, const sn_case *item, int c, sn_vol
     sn_error fault = SN_ERROR_INIT;
     *volume = NULL;
     if (!sn_path_exists(path)) {
-        found(self, SN_CHECK_FAULT, "%s: missing: case \"%s\" has no image of channel %d (%s)", path,
+        found(self, SN_CHECK_FAULT,
+              "%s: missing: case \"%s\" has no image of channel %d (%s); add it or remove the case", path,
               item->name, c, self->dataset->channel_names[c]);
         return SN_OK;
     }
@@ -81,11 +84,27 @@ static sn_status image_file_read(check *self, const sn_case *item, int c, sn_vol
         return read_failed(self, &fault, error);
     if ((*volume)->channels == expected)
         return SN_OK;
-    found(self, SN_CHECK_FAULT, "%s: has %" PRId64 " channels, dataset.json names %d", path,
-          (*volume)->channels, expected);
+    found(self, SN_CHECK_FAULT, "%s: has %" PRId64 " channel%s, %d expected; correct it or dataset.json",
+          path, (*volume)->channels, (*volume)->channels == 1 ? "" : "s", expected);
     sn_volume_free(*volume);
     *volume = NULL;
     return SN_OK;
+}
+
+/* Warn of a channel whose voxels are all the same. */
+static void constant_check(check *self, const char *path, const sn_volume *volume)
+{
+    int64_t voxels = sn_grid_voxels(&volume->grid);
+    for (int64_t c = 0; c < volume->channels; c++) {
+        const float *data = volume->data + c * voxels;
+        int64_t same = 1;
+        while (same < voxels && data[same] == data[0])
+            same++;
+        if (same == voxels)
+            found(self, SN_CHECK_WARNING,
+                  "%s: every voxel of channel %" PRId64 " of the file is %g; it shows nothing", path, c,
+                  (double)data[0]);
+    }
 }
 
 /* Read an image's files one by one, so that each one's fault is found. */
@@ -101,6 +120,7 @@ static sn_status case_check_image(check *self, const sn_case *item, sn_grid *gri
         SN_TRY(image_file_read(self, item, c, &volume, error));
         if (volume == NULL)
             continue;
+        constant_check(self, item->images[c], volume);
         if (readable == 0)
             *grid = volume->grid;
         else if (!grid_fits(self, item->images[c], &volume->grid, item->images[0], grid))
@@ -283,9 +303,20 @@ static void copies_check(check *self)
         }
 }
 
+static void count_check(check *self)
+{
+    if (self->dataset->count < SN_SPLIT_PARTS)
+        found(self, SN_CHECK_FAULT,
+              "%s: %d labelled case%s; training, validation and test need one each: add cases",
+              self->dataset->path, self->dataset->count, self->dataset->count == 1 ? "" : "s");
+}
+
 static void labels_check(check *self)
 {
     const sn_label_table *labels = self->dataset->labels;
+    if (labels->count > SN_CLASSES_MAX)
+        found(self, SN_CHECK_FAULT, "%s: \"labels\" lists %d values; at most %d can be learned: merge some",
+              self->dataset->path, labels->count, SN_CLASSES_MAX);
     for (int c = 1; c < labels->count; c++)
         if (self->summary->readable > 0 && self->summary->labels[c].cases == 0)
             found(self, SN_CHECK_WARNING, "%s: no case has label %" PRId32 " (\"%s\"); it cannot be learned",
@@ -348,6 +379,7 @@ sn_status sn_dataset_check(sn_check_summary *summary, const sn_dataset *dataset,
         sn_progress_report(options->progress, "checking", i + 1, dataset->count, dataset->cases[i].name);
     }
     SN_TRY(ranges_fill(&self, error));
+    count_check(&self);
     spacings_check(&self);
     copies_check(&self);
     labels_check(&self);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "dataset/cases.h"
+#include "volume/nifti.h"
 
 /* ---- channels and labels ---- */
 
@@ -20,6 +21,11 @@ static sn_status channels_read(sn_dataset *dataset, const json_t *root, sn_error
     const char *field = sn_json_has(root, "channel_names") ? "channel_names" : "modality";
     json_t *names;
     char key[16], where[512];
+    if (json_is_object(root) && !sn_json_has(root, field))
+        return sn_error_set(error, SN_ERR_INPUT,
+                            "%s: names no channels: it needs \"modality\" (Decathlon) or \"channel_names\" "
+                            "(nnU-Net), e.g. {\"0\": \"MRI\"}",
+                            dataset->path);
     SN_TRY(sn_json_object(&names, root, field, dataset->path, error));
     int count = (int)json_object_size(names);
     snprintf(where, sizeof where, "%s: \"%s\"", dataset->path, field);
@@ -85,17 +91,32 @@ static int label_compare(const void *a, const void *b)
     return (x->value > y->value) - (x->value < y->value);
 }
 
+/* Two structures of one name could not be told apart in any result. */
+static sn_status label_names_check(const label *labels, size_t count, const char *path, sn_error *error)
+{
+    for (size_t i = 1; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(labels[i].name, labels[j].name) == 0)
+                return sn_error_set(error, SN_ERR_INPUT,
+                                    "%s: \"labels\": values %" PRId64 " and %" PRId64
+                                    " are both named \"%s\"; give each its own name",
+                                    path, labels[j].value, labels[i].value, labels[i].name);
+    return SN_OK;
+}
+
 /* The table in ascending order of values, the background (0) first. */
 static sn_status labels_to_table(sn_dataset *dataset, label *labels, size_t count, sn_error *error)
 {
     sn_status status;
     bool background = false;
     qsort(labels, count, sizeof *labels, label_compare);
+    SN_TRY(label_names_check(labels, count, dataset->path, error));
     SN_TRY(sn_label_table_create(&dataset->labels, error));
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && labels[i].value == labels[i - 1].value) {
             status = sn_error_set(error, SN_ERR_INPUT,
-                                  "%s: \"labels\": \"%s\" and \"%s\" have the same value %" PRId64,
+                                  "%s: \"labels\": \"%s\" and \"%s\" have the same value %" PRId64
+                                  "; give each its own",
                                   dataset->path, labels[i - 1].name, labels[i].name, labels[i].value);
             goto done;
         }
@@ -145,7 +166,10 @@ static sn_status paths_set(sn_dataset *dataset, const char *path, sn_error *erro
         else
             SN_TRY(sn_string_format(&dataset->folder, error, "%.*s", length > 1 ? length - 1 : 1, path));
     }
-    if (!sn_path_exists(dataset->path))
+    if (!sn_path_is_folder(path) && sn_nifti_name(path))
+        status =
+            sn_error_set(error, SN_ERR_INPUT, "%s: not a data set; give the folder with dataset.json", path);
+    else if (!sn_path_exists(dataset->path))
         status = sn_error_set(error, SN_ERR_INPUT,
                               "%s: no such file; a data set is a folder with a dataset.json", dataset->path);
 done:

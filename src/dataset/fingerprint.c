@@ -15,7 +15,8 @@ static sn_status hash_add_file(sn_hash *hash, const char *path, char *chunk, sn_
     unsigned long long total = 0;
     FILE *file = fopen(path, "rb");
     if (file == NULL)
-        return sn_error_set(error, SN_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
+        return sn_error_set(error, SN_ERR_INPUT, "%s: cannot read: %s; add the file or correct dataset.json",
+                            path, strerror(errno));
     for (size_t size; (size = fread(chunk, 1, CHUNK_BYTES, file)) > 0; total += size)
         sn_hash_add(hash, chunk, size);
     if (ferror(file))

@@ -29,8 +29,10 @@ static sn_status file_read(sn_volume **volume, const char *path, int channels, s
     *volume = NULL;
     SN_TRY(sn_nifti_read_volume(&self, path, error));
     if (self->channels != channels) {
-        status = sn_error_set(error, SN_ERR_INPUT, "%s: has %" PRId64 " channels, %d expected", path,
-                              self->channels, channels);
+        status = sn_error_set(error, SN_ERR_INPUT,
+                              "%s: has %" PRId64
+                              " channel%s, %d expected; give all in one 4D file, or one file a channel",
+                              path, self->channels, self->channels == 1 ? "" : "s", channels);
         goto done;
     }
     *volume = self;
@@ -49,15 +51,16 @@ sn_status sn_image_read(sn_volume **image, char *const *paths, int path_count, i
     if (path_count == 1)
         return file_read(image, paths[0], channels, error);
     if (path_count != channels)
-        return sn_error_set(error, SN_ERR_INPUT, "%s: %d files for an image of %d channels", paths[0],
+        return sn_error_set(error, SN_ERR_INPUT,
+                            "%s: %d files for an image of %d channels; give one a channel", paths[0],
                             path_count, channels);
     for (int c = 0; c < channels; c++) {
         SN_TRY(file_read(&channel, paths[c], 1, error));
         if (joined == NULL)
             SN_TRY(sn_volume_create(&joined, &channel->grid, channels, error));
         if (!sn_grid_equal(&joined->grid, &channel->grid, SN_GRID_TOLERANCE_MM, difference)) {
-            status = sn_error_set(error, SN_ERR_INPUT, "%s: not on the grid of %s: %s", paths[c], paths[0],
-                                  difference);
+            status = sn_error_set(error, SN_ERR_INPUT, "%s: not on the grid of %s: %s; resample it", paths[c],
+                                  paths[0], difference);
             goto done;
         }
         int64_t voxels = sn_grid_voxels(&joined->grid);

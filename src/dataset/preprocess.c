@@ -73,6 +73,11 @@ sn_status sn_preprocessing_determine(sn_preprocessing *out, const sn_dataset *da
                                      sn_error *error)
 {
     cohort all;
+    int labels = dataset->labels->count;
+    if (labels > SN_CLASSES_MAX)
+        return sn_error_set(error, SN_ERR_INPUT,
+                            "%s: \"labels\" lists %d values; at most %d can be learned: merge some",
+                            dataset->path, labels, SN_CLASSES_MAX);
     sn_status status = cohort_measure(&all, dataset, error);
     if (status != SN_OK)
         return status;

@@ -265,9 +265,10 @@ static sn_status deal(int *part_of_case, const sn_dataset *dataset, const sn_spl
     int wanted = options->folds > SN_SPLIT_PARTS ? options->folds : SN_SPLIT_PARTS;
     SN_TRY(groups_make(&all, dataset, options, error));
     if (all.count < wanted) {
-        status = sn_error_set(error, SN_ERR_INPUT, "%s: %d %s cannot be split into %d parts; %s",
-                              dataset->path, all.count, options->groups != NULL ? "groups of cases" : "cases",
-                              wanted, options->folds > SN_SPLIT_PARTS ? "use fewer folds" : "add cases");
+        status =
+            sn_error_set(error, SN_ERR_INPUT, "%s: %d %s%s cannot be split into %d parts; %s", dataset->path,
+                         all.count, options->groups != NULL ? "group" : "case", all.count == 1 ? "" : "s",
+                         wanted, options->folds > SN_SPLIT_PARTS ? "use fewer folds" : "add cases");
         goto done;
     }
     SN_TRY(sn_alloc(&part_of_group, (size_t)all.count, sizeof(int), error));

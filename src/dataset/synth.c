@@ -179,8 +179,8 @@ static sn_status source_read(source *self, const char *image, const char *labels
     SN_TRY(sn_image_read(&self->image, paths, 1, 1, error));
     SN_TRY(source_read_labels(self, labels, options->structures, error));
     if (!sn_grid_equal(&self->image->grid, &self->map->grid, SN_GRID_TOLERANCE_MM, difference)) {
-        status =
-            sn_error_set(error, SN_ERR_INPUT, "%s: not on the grid of %s: %s", labels, image, difference);
+        status = sn_error_set(error, SN_ERR_INPUT, "%s: not on the grid of %s: %s; resample it", labels,
+                              image, difference);
         goto done;
     }
     int64_t voxels = sn_grid_voxels(&self->image->grid);

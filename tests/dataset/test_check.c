@@ -157,11 +157,40 @@ static void a_label_that_no_case_has_is_warned_of(void **state)
 {
     static findings all[1];
     sn_check_summary summary;
-    write_dataset(*state, 1);
-    write_labels(in_folder(*state, "labelsTr/c00.nii.gz"), grid_of(4, 5, 6, 1, 1, 1), (const int32_t[]){0, 1},
-                 2);
+    static const char *const labels[] = {"labelsTr/c00.nii.gz", "labelsTr/c01.nii.gz", "labelsTr/c02.nii.gz"};
+    write_dataset(*state, 3);
+    for (int i = 0; i < 3; i++)
+        write_labels(in_folder(*state, labels[i]), grid_of(4, 5, 6, 1, 1, 1), (const int32_t[]){0, 1}, 2);
     run_check(all, &summary, *state);
     FOUND(SN_CHECK_WARNING, "label 2", "\"two\"", "cannot be learned");
+    assert_int_equal(all->count, 1);
+    sn_check_summary_clear(&summary);
+}
+
+static void fewer_cases_than_parts_of_a_split_are_a_fault(void **state)
+{
+    static findings all[1];
+    sn_check_summary summary;
+    write_dataset(*state, 2);
+    run_check(all, &summary, *state);
+    FOUND(SN_CHECK_FAULT, "dataset.json", "2 labelled cases", "add cases");
+    assert_int_equal(all->count, 1);
+    sn_check_summary_clear(&summary);
+}
+
+static void an_image_that_shows_nothing_is_warned_of(void **state)
+{
+    static findings all[1];
+    sn_check_summary summary;
+    sn_error error = SN_ERROR_INIT;
+    sn_grid grid = grid_of(4, 5, 6, 1, 1, 1);
+    sn_volume *image;
+    write_dataset(*state, 3);
+    CHECK_OK(sn_volume_create(&image, &grid, 1, &error), error);
+    CHECK_OK(sn_nifti_write_volume(in_folder(*state, "imagesTr/c01.nii.gz"), image, &error), error);
+    sn_volume_free(image);
+    run_check(all, &summary, *state);
+    FOUND(SN_CHECK_WARNING, "imagesTr/c01.nii.gz", "every voxel", "is 0");
     assert_int_equal(all->count, 1);
     sn_check_summary_clear(&summary);
 }
@@ -229,6 +258,8 @@ int main(void)
         IN_FOLDER(spacings_and_extents_are_summarised_in_canonical_order),
         IN_FOLDER(every_fault_is_found_and_named),
         IN_FOLDER(a_label_that_no_case_has_is_warned_of),
+        IN_FOLDER(fewer_cases_than_parts_of_a_split_are_a_fault),
+        IN_FOLDER(an_image_that_shows_nothing_is_warned_of),
         IN_FOLDER(the_same_image_twice_is_warned_of),
         IN_FOLDER(missing_channels_and_partners_are_found_in_nnunets_form),
         IN_FOLDER(a_check_can_be_interrupted),

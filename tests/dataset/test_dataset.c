@@ -103,7 +103,7 @@ static void every_fault_of_dataset_json_names_the_field_and_the_fix(void **state
     } faults[] = {
         {"{", {"not valid JSON"}},
         {"[]", {"must be an object"}},
-        {"{" LABELS TRAINING "}", {"\"modality\"", "missing"}},
+        {"{" LABELS TRAINING "}", {"no channels", "\"modality\"", "\"channel_names\""}},
         {"{\"modality\": {}, " LABELS TRAINING "}", {"\"modality\"", "empty", "name the channels"}},
         {"{\"modality\": {\"1\": \"MRI\"}, " LABELS TRAINING "}", {"\"modality\"", "\"0\"", "missing"}},
         {"{" CHANNELS TRAINING "}", {"\"labels\"", "missing"}},
@@ -121,13 +121,17 @@ static void every_fault_of_dataset_json_names_the_field_and_the_fix(void **state
         {"{" CHANNELS "\"labels\": {\"background\": 0, \"a\": 3000000000}, " TRAINING "}",
          {"3000000000", "32 bits"}},
         {"{" CHANNELS "\"labels\": {\"0\": \"background\", \"1\": \"a\"}}", {"no cases", "\"training\""}},
-        {"{" CHANNELS LABELS "\"training\": []}", {"\"training\"", "empty"}},
+        {"{" CHANNELS LABELS "\"training\": []}", {"no cases", "list them", "\"training\""}},
+        {"{" CHANNELS "\"labels\": {\"0\": \"background\", \"1\": \"a\", \"2\": \"a\"}, " TRAINING "}",
+         {"values 1 and 2", "\"a\"", "own name"}},
+        {"{" CHANNELS LABELS "\"dataset\": {\"../x\": {\"images\": [\"i.nii\"], \"label\": \"l.nii\"}}}",
+         {"\"../x\"", "slash"}},
         {"{" CHANNELS LABELS "\"training\": {}}", {"\"training\"", "array"}},
         {"{" CHANNELS LABELS "\"training\": [\"i.nii\"]}", {"\"training\"", "entry 0", "object"}},
         {"{" CHANNELS LABELS "\"training\": [{\"image\": \"i.nii\"}]}", {"entry 0", "\"label\"", "missing"}},
         {"{" CHANNELS LABELS "\"training\": [{\"label\": \"i.nii\"}]}", {"entry 0", "image", "missing"}},
         {"{" CHANNELS LABELS "\"training\": [{\"image\": [\"a\", \"b\"], \"label\": \"l\"}]}",
-         {"entry 0", "2 image files", "1 channels"}},
+         {"entry 0", "2 image files", "one a channel"}},
         {"{" CHANNELS LABELS "\"training\": [{\"image\": \"a/i.nii\", \"label\": \"l\"},"
          " {\"image\": \"b/i.nii\", \"label\": \"m\"}]}",
          {"case \"i\"", "twice", "remove one"}},
@@ -157,6 +161,8 @@ static void a_folder_without_dataset_json_is_said_to_be_so(void **state)
     assert_names(error.text, (const char *const[]){"dataset.json", "no such file", NULL});
     assert_int_equal(sn_dataset_open(&dataset, "/nonexistent/place", &error), SN_ERR_INPUT);
     assert_names(error.text, (const char *const[]){"/nonexistent/place", "no such file", NULL});
+    assert_int_equal(sn_dataset_open(&dataset, "/place/image.nii.gz", &error), SN_ERR_INPUT);
+    assert_names(error.text, (const char *const[]){"/place/image.nii.gz", "not a data set", "folder", NULL});
 }
 
 static void channel_files_are_stacked_in_order(void **state)

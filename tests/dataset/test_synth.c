@@ -241,7 +241,7 @@ static void the_aal_atlas_merges_into_eight_structures(void **state)
         skip();
     snprintf(structures, sizeof structures, "%.*sexamples/aal_merged.json", (int)(slash - __FILE__),
              __FILE__);
-    sn_synth_options options = {.count = 1, .seed = 1, .spacing_mm = 6, .structures = structures};
+    sn_synth_options options = {.count = 3, .seed = 1, .spacing_mm = 8, .structures = structures};
     CHECK_OK(sn_synthesise(in_folder(*state, "brains"), image, labels, &options, &error), error);
     sn_dataset *dataset = open_dataset(in_folder(*state, "brains"));
     assert_int_equal(dataset->labels->count, 9);
