@@ -326,7 +326,7 @@ static int legend_column(const sn_figure *figure)
     return SWATCH + 8 + (int)longest * SN_TEXT_WIDTH + 2 * SN_TEXT_WIDTH;
 }
 
-/* Draw the legend in columns from (MARGIN, y) on, or only measure it (canvas NULL); returns the y below it. */
+/* Draw the legend in columns from (MARGIN, y) on, or measure it (canvas NULL); returns the y below it. */
 static int legend_draw(sn_canvas *canvas, const sn_figure *figure, int y, int width)
 {
     int entries = figure->labels->count - 1, column_width = legend_column(figure);

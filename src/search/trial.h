@@ -28,7 +28,7 @@ sn_worker_handler sn_trial_handler;
 /** Remove the models of all networks but `best` (a key; may be empty) from STUDY/models. SN_ERR_IO. */
 sn_status sn_trials_keep(const char *folder, const char *best, sn_error *error);
 
-/** Write the model of network `best` (a key) to STUDY/best.safetensors. SN_ERR_INPUT it is missing; SN_ERR_IO. */
+/** Write the model of network `best` (a key) to STUDY/best.safetensors. SN_ERR_INPUT missing; SN_ERR_IO. */
 sn_status sn_trials_finish(const char *folder, const char *best, sn_error *error);
 
 /** What a search will take, before it begins. */
