@@ -1,7 +1,7 @@
 /**
  * The table a backend fills. A backend runs operations of op.h on one kind of device.
  *
- * device  an open processor or GPU with its threads, queue and cache of chosen kernels
+ * device  an open processor with its threads and its choice of kernels
  * buffer  memory on the device
  * program a fixed list of operations bound to buffers; running it allocates nothing
  *
@@ -50,7 +50,7 @@ typedef struct sn_backend {
     size_t (*workspace)(sn_device *device, const sn_op *op);
 
     /**
-     * Bind operations to buffers and choose their kernels (slow; cached by descriptor).
+     * Bind operations to buffers and choose their kernels; slow.
      *
      * @param[in] ops       copied; checked with sn_op_check by the caller
      * @param[in] buffers   kept by reference; must outlive the program

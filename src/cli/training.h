@@ -31,7 +31,7 @@ sn_status cli_training_apply(sn_task_options *task, sn_task_run *run, const cli_
 /** The budget where --memory is not given: nine tenths of what this process may use. */
 int64_t cli_training_memory(void);
 
-/** "segmentation of 2 labels, 104 training and ... cases, box 48x64x48 at 1 mm": to the log. */
+/** "hippocampus: 2 labels; 130 training, ... test cases; box 48x64x48 at 1 mm, 1 channel": to the log. */
 void cli_training_announce(const sn_task *task);
 
 #endif
