@@ -16,7 +16,7 @@ typedef struct sn_model {
     sn_arch arch;
     sn_preprocessing preprocessing;
     sn_label_table *labels;
-    json_t *training; /* object: key, options, split, data set, validation Dice, seconds; docs/files.md. Only
+    json_t *training;  /* object: key, options, split, data set, validation Dice, seconds; docs/files.md. Only
                          `predict --split` and `train`, to know its own model again, read it */
     sn_arrays weights; /* SN_WEIGHTS_NETWORK of the architecture */
 } sn_model;
