@@ -230,8 +230,7 @@ static void help_print(const cli_syntax *syntax)
 
 /* ---- parsing ---- */
 
-/* The option that `argument` ("--size=32", "--size", "-o", "-oDIR") names; `*value` is what is joined to it.
- */
+/* The option that `argument` ("--size=32", "-o", "-oDIR") names; `*value` is what is joined to it. */
 static const cli_option *option_find(const char **value, const cli_syntax *syntax, const char *argument)
 {
     bool is_long = argument[1] == '-';

@@ -46,8 +46,7 @@ const sn_array *sn_arrays_find(const sn_arrays *arrays, const char *name)
     return NULL;
 }
 
-/* The header: {"__metadata__": {"segnas3d": record as text}, name: {"dtype", "shape", "data_offsets"}, ...}.
- */
+/* {"__metadata__": {"segnas3d": record as text}, name: {"dtype", "shape", "data_offsets"}, ...} */
 static json_t *make_header(const json_t *record, const sn_arrays *arrays)
 {
     char *text = json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS);

@@ -33,8 +33,7 @@ const char *sn_optimiser_name(sn_optimiser_algorithm algorithm)
     return "crs";
 }
 
-/* NLopt's objective. CRS honours force_stop only after its initial population, so later calls get any number.
- */
+/* NLopt's objective. CRS honours force_stop only after its initial population: later calls get any number. */
 static double answer(unsigned dimension, const double *x, double *gradient, void *context)
 {
     replay *self = context;

@@ -87,8 +87,7 @@ static void trainer_end(sn_trainer *self)
 
 /* ---- one epoch ---- */
 
-/* The numbers of (seed, epoch, case): no image's augmentation or dropout depends on the order of the images.
- */
+/* Numbers of (seed, epoch, case): no image's augmentation or dropout depends on the order of the images. */
 static void upload_draws(sn_trainer *self, int case_index)
 {
     double matrix[3][4];

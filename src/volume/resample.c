@@ -219,8 +219,7 @@ done:
     return status;
 }
 
-/* nearest[t] = the offset in the source array of target index t's nearest voxel along this axis; -1 outside.
- */
+/* nearest[t] = the offset in the source array of target index t's nearest voxel on this axis; -1 outside. */
 static sn_status nearest_create(int64_t **nearest, const axis_map *map, int64_t source, int64_t target,
                                 int64_t stride, sn_error *error)
 {
