@@ -106,7 +106,7 @@ typedef enum sn_op_kind {
     /* Losses of docs/method.md section 4; one image at a time, mean over n; p = softmax(scores), labels u8
      * (N,1,..) < C, weights w_l real (C). dscores = d loss / d scores. All sums in double. -ln takes p and
      * Dice clamped to [1e-7, 1 - 1e-7], with gradient 0 outside; the sums of Dice, and the Dice of
-     * SN_LOSS_DICE_CE, are not clamped. Labels are all C, present or not. */
+     * SN_LOSS_DICE_CE, are not clamped. Labels are all C, present or not. A NaN score makes the loss NaN. */
     SN_OP_LOSS, /* scores, labels, weights           -> loss f64 (1,1,1,1,1), dscores */
     /* For each class l, with prediction = argmax over C of scores (first maximum):
      * counts[l] = {|truth and prediction|, |truth|, |prediction|}. */

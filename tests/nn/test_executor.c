@@ -2,6 +2,7 @@
 #include "nn/fixture.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -125,6 +126,40 @@ static void thirty_steps_reduce_the_loss(void **state)
     }
     assert_true(last < 0.8 * first);
     fixture_close(&f);
+}
+
+/* The loss of a network with one NaN among the weights of its first layer. */
+static double loss_with_a_nan(const fixture_options *options, const char *device)
+{
+    fixture f;
+    fixture_options own = *options;
+    own.device = device;
+    fixture_open(&f, &own);
+    sn_tensor first = 0;
+    while (sn_graph_tensor(f.graph, first)->role != SN_ROLE_PARAMETER)
+        first++;
+    double *weights = fixture_read(&f, first);
+    weights[0] = NAN;
+    fixture_write(&f, first, weights);
+    double loss = fixture_loss(&f, f.train);
+    sn_free(weights);
+    fixture_close(&f);
+    return loss;
+}
+
+/* No ReLU, clamp or maximum hides it: a training that went wrong is seen. */
+static void a_nan_in_a_network_reaches_the_loss(void **state)
+{
+    static const char *const instruction_sets[] = {"avx512", "avx2", "portable"};
+    (void)state;
+    for (int n = 0; n < NETWORKS; n++) {
+        assert_true(isnan(loss_with_a_nan(&networks[n], "ref")));
+        for (int i = 0; i < 3; i++) {
+            setenv("SEGNAS3D_ISA", instruction_sets[i], 1);
+            assert_true(isnan(loss_with_a_nan(&networks[n], "cpu")));
+        }
+    }
+    unsetenv("SEGNAS3D_ISA");
 }
 
 static void the_update_clears_the_gradients(void **state)
@@ -292,6 +327,7 @@ int main(void)
         cmocka_unit_test(one_and_two_threads_give_the_same_bits),
         cmocka_unit_test(cpu_agrees_with_ref),
         cmocka_unit_test(thirty_steps_reduce_the_loss),
+        cmocka_unit_test(a_nan_in_a_network_reaches_the_loss),
         cmocka_unit_test(the_update_clears_the_gradients),
         cmocka_unit_test(initial_values_are_those_of_he_and_the_papers),
         cmocka_unit_test(too_little_memory_is_an_error_and_leaks_nothing),

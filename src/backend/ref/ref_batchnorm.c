@@ -10,7 +10,7 @@ static void normalise(const sn_op *op, double *y, const double *x, double m, dou
     double scale = gamma / sqrt(v + op->params.batchnorm.epsilon);
     for (int64_t i = 0; i < sn_tensor_voxels(&op->inputs[0].desc); i++) {
         double z = (x[i] - m) * scale + beta;
-        y[i] = op->params.batchnorm.relu ? fmax(z, 0) : z;
+        y[i] = op->params.batchnorm.relu && z < 0 ? 0 : z; /* NaN stays NaN */
     }
 }
 

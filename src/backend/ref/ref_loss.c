@@ -16,10 +16,10 @@ typedef struct image_loss {
     double overlap[SN_REF_MAX_LABELS], extent[SN_REF_MAX_LABELS]; /* Dice_l = overlap/extent, smoothed */
 } image_loss;
 
-/* (-ln q)^g with q clamped, and its slope. */
+/* (-ln q)^g with q clamped (NaN stays NaN), and its slope. */
 static double power_of_log(double q, double g)
 {
-    return pow(-log(fmin(fmax(q, lowest), highest)), g);
+    return pow(-log(q < lowest ? lowest : q > highest ? highest : q), g);
 }
 
 static double power_of_log_slope(double q, double g)

@@ -46,7 +46,7 @@ static void normalise(const float *x, float *y, int64_t voxels, norm to, bool re
 #pragma omp simd
         for (int64_t v = 0; v < voxels; v++) {
             float z = (x[v] - to.mean) * to.scale + to.shift;
-            y[v] = z > 0 ? z : 0;
+            y[v] = z < 0 ? 0 : z; /* NaN stays NaN */
         }
     } else {
 #pragma omp simd

@@ -148,10 +148,10 @@ static double dice_term(const sn_op_params *params, sums s, int64_t channels)
         double numerator = 2 * s.true_p[c] + smooth, denominator = s.truth[c] + s.p[c] + smooth;
         double dice = numerator / denominator, slope = -1;
         if (params->loss.kind == SN_LOSS_EXPLOG) {
-            bool clamped = dice < CLAMP || dice > 1 - CLAMP;
-            double minus_log = -log(fmin(fmax(dice, CLAMP), 1 - CLAMP));
+            bool low = dice<CLAMP, high = dice> 1 - CLAMP;
+            double minus_log = -log(low ? CLAMP : high ? 1 - CLAMP : dice); /* NaN stays NaN */
             term += pow(minus_log, gamma) / (double)channels;
-            slope = clamped ? 0 : -gamma * pow(minus_log, gamma - 1) / dice;
+            slope = low || high ? 0 : -gamma * pow(minus_log, gamma - 1) / dice;
         } else {
             term += (1 - dice) / (double)channels;
         }

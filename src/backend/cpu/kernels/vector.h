@@ -68,6 +68,7 @@ SN_INLINE vf vf_select(vi mask, vf a, vf b)
     return (vf)(((vi)a & mask) | ((vi)b & ~mask));
 }
 
+/* Where a or b is NaN, vf_max and vf_min give b. */
 SN_INLINE vf vf_max(vf a, vf b)
 {
     return vf_select(a > b, a, b);
@@ -96,11 +97,12 @@ SN_INLINE double vd_total(vd sum)
     return total;
 }
 
-/* e^x: x = n*ln 2 + r, |r| <= ln(2)/2, Taylor's polynomial of e^r. Below -87 the result stays near 1e-38. */
+/* e^x: x = n*ln 2 + r, |r| <= ln(2)/2, Taylor's polynomial of e^r. Below -87 the result stays near 1e-38; NaN
+ * stays NaN. */
 SN_INLINE vf vf_exp(vf x)
 {
     const vf round = vf_splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-    x = vf_min(vf_max(x, vf_splat(-87.0f)), vf_splat(88.0f));
+    x = vf_min(vf_splat(88.0f), vf_max(vf_splat(-87.0f), x));
     vf shifted = x * 1.44269504f + round;
     vf n = shifted - round;
     vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
