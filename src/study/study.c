@@ -42,19 +42,27 @@ static void leftovers_remove(const char *folder)
     closedir(listing);
 }
 
-static sn_status folders_create(const sn_study *study, sn_error *error)
+/* Does the folder hold anything but a study? What it holds would be taken for the study's and tidied away. */
+static bool is_foreign(const char *folder)
 {
-    static const char *const names[] = {"models", "log"};
-    sn_status status;
-    char *path = NULL;
-    SN_TRY(sn_folder_create(study->folder, error));
-    for (int i = 0; i < 2; i++) {
-        SN_TRY(sn_path_join(&path, study->folder, names[i], error));
-        SN_TRY(sn_folder_create(path, error));
-        sn_free(path);
-        path = NULL;
+    bool empty = true, ours = false;
+    DIR *listing = opendir(folder);
+    if (listing == NULL)
+        return false;
+    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing)) {
+        ours = ours || strcmp(entry->d_name, "lock") == 0 || strcmp(entry->d_name, "study.db") == 0;
+        empty = empty && entry->d_name[0] == '.'; /* itself, its parent, and what file managers leave */
     }
-done:
+    closedir(listing);
+    return !empty && !ours;
+}
+
+static sn_status subfolder_create(const sn_study *study, const char *name, sn_error *error)
+{
+    char *path = NULL;
+    sn_status status = sn_path_join(&path, study->folder, name, error);
+    if (status == SN_OK)
+        status = sn_folder_create(path, error);
     sn_free(path);
     return status;
 }
@@ -82,19 +90,43 @@ done:
     return status;
 }
 
+/* Remove what a study is made of, then its folder where nothing else is in it. */
+static void study_remove(const char *folder)
+{
+    static const char *const names[] = {"models", "log", "cache", "study.db", "lock"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = NULL;
+        if (sn_path_join(&path, folder, names[i], NULL) == SN_OK)
+            sn_folder_remove(path, NULL);
+        sn_free(path);
+    }
+    rmdir(folder);
+}
+
 sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error)
 {
     sn_status status;
     sn_study *self = NULL;
+    bool is_new = false;
     *study = NULL;
     SN_TRY(study_create(&self, folder, error));
-    SN_TRY(folders_create(self, error));
+    if (is_foreign(folder)) {
+        status = sn_error_set(error, SN_ERR_ARG, "%s: holds files that are not a study's; give a new folder",
+                              folder);
+        goto done;
+    }
+    SN_TRY(sn_folder_create(folder, error));
     SN_TRY(sn_folder_lock(&self->lock, folder, error));
+    is_new = !sn_path_exists(self->path);
+    SN_TRY(subfolder_create(self, "models", error));
+    SN_TRY(subfolder_create(self, "log", error));
     SN_TRY(leftovers_remove_all(self, error));
     SN_TRY(sn_store_open(self, true, error));
     *study = self;
     self = NULL;
 done:
+    if (self != NULL && is_new)
+        study_remove(folder);
     sn_study_close(self);
     return status;
 }
@@ -126,6 +158,32 @@ void sn_study_close(sn_study *study)
     sn_free(study->path);
     sn_free(study->folder);
     sn_free(study);
+}
+
+/* Nothing was begun in it. */
+static sn_status study_is_empty(bool *empty, sn_study *study, sn_error *error)
+{
+    sn_status status;
+    sqlite3_stmt *statement = NULL;
+    bool row;
+    SN_TRY(sn_store_prepare(&statement, study, "SELECT 1 FROM trials UNION ALL SELECT 1 FROM iterations",
+                            error));
+    SN_TRY(sn_store_step(&row, study, statement, error));
+    *empty = !row;
+done:
+    sqlite3_finalize(statement);
+    return status;
+}
+
+void sn_study_abandon(sn_study *study)
+{
+    bool empty;
+    if (study != NULL && study_is_empty(&empty, study, NULL) == SN_OK && empty) {
+        sqlite3_close(study->db); /* removes its own files beside study.db */
+        study->db = NULL;
+        study_remove(study->folder);
+    }
+    sn_study_close(study);
 }
 
 const char *sn_study_folder(const sn_study *study)
@@ -214,20 +272,6 @@ static sn_status setting_agree(sn_study *study, const char *name, const json_t *
         status = setting_refuse(study, name, stored, given, error);
 done:
     json_decref(stored);
-    return status;
-}
-
-static sn_status study_is_empty(bool *empty, sn_study *study, sn_error *error)
-{
-    sn_status status;
-    sqlite3_stmt *statement = NULL;
-    bool row;
-    SN_TRY(sn_store_prepare(&statement, study, "SELECT 1 FROM trials UNION ALL SELECT 1 FROM iterations",
-                            error));
-    SN_TRY(sn_store_step(&row, study, statement, error));
-    *empty = !row;
-done:
-    sqlite3_finalize(statement);
     return status;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The store of a search: a folder with study.db (SQLite), models/ and log/.
+ * The store of a search: a folder with study.db (SQLite), models/, log/ and the trainings' cache/.
  *
  * One process at a time may write a study; any number may read it meanwhile. Everything that is appended is
  * safe from a kill at once; a finished training is safe from a power cut too. Whatever happens, what is
@@ -37,8 +37,8 @@ const char *sn_outcome_name(sn_outcome outcome);
  *
  * @param[out] study  close with sn_study_close; NULL on error
  * @param[in]  folder made with its parents if missing
- * @return SN_OK; SN_ERR_FAILED another process is working on this study (names its id); SN_ERR_INPUT not a
- * study, or a newer program's; SN_ERR_IO
+ * @return SN_OK; SN_ERR_FAILED another process is working on this study (names its id); SN_ERR_ARG the
+ * folder holds other files; SN_ERR_INPUT a damaged study, or a newer program's; SN_ERR_IO
  */
 sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error);
 
@@ -47,6 +47,9 @@ sn_status sn_study_open_read(sn_study **study, const char *folder, sn_error *err
 
 /** Close and unlock; NULL is allowed. */
 void sn_study_close(sn_study *study);
+
+/** Close a study whose search failed; one without trials and iterations is removed. NULL is allowed. */
+void sn_study_abandon(sn_study *study);
 
 /** The study's folder as it was given; the study's. */
 const char *sn_study_folder(const sn_study *study);

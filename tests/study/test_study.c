@@ -702,6 +702,39 @@ static void a_newer_version_is_refused(void **state)
     assert_refused(SN_ERR_INPUT, "version 2");
 }
 
+static void a_folder_of_other_files_is_refused_and_kept(void **state)
+{
+    char path[192];
+    sn_study *study;
+    sn_error error = SN_ERROR_INIT;
+    (void)state;
+    snprintf(path, sizeof path, "%s/models", study_path);
+    assert_int_equal(sn_folder_create(path, &error), SN_OK);
+    assert_int_equal(sn_study_open(&study, study_path, &error), SN_ERR_ARG);
+    assert_null(study);
+    assert_non_null(strstr(error.text, "not a study's"));
+    assert_true(sn_path_exists(path));
+    assert_false(sn_path_exists(database_path));
+}
+
+static void an_abandoned_study_is_removed_when_nothing_was_begun(void **state)
+{
+    sn_error error = SN_ERROR_INIT;
+    (void)state;
+    sn_study *study = open_study();
+    sn_study_abandon(study);
+    assert_false(sn_path_exists(study_path));
+    study = open_study();
+    append_three(study);
+    sn_study_abandon(study);
+    study = open_study();
+    json_t *root;
+    assert_int_equal(sn_study_json(&root, study, &error), SN_OK);
+    assert_int_equal(json_array_size(json_object_get(root, "iterations")), 3);
+    json_decref(root);
+    sn_study_close(study);
+}
+
 static void a_folder_without_a_study_cannot_be_read(void **state)
 {
     (void)state;
@@ -741,6 +774,8 @@ int main(void)
         TEST(a_file_that_is_no_study_is_refused),
         TEST(another_programs_database_is_refused_and_kept),
         TEST(a_newer_version_is_refused),
+        TEST(a_folder_of_other_files_is_refused_and_kept),
+        TEST(an_abandoned_study_is_removed_when_nothing_was_begun),
         TEST(a_folder_without_a_study_cannot_be_read),
     };
     return cmocka_run_group_tests_name("study", tests, NULL, NULL);
