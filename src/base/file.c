@@ -176,6 +176,13 @@ bool sn_path_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+bool sn_path_same(const char *a, const char *b)
+{
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
 bool sn_path_is_folder(const char *path)
 {
     struct stat info;

@@ -42,6 +42,9 @@ sn_status sn_folder_remove(const char *path, sn_error *error);
 /** True where `path` exists (of whatever kind). */
 bool sn_path_exists(const char *path);
 
+/** Whether two paths lead to one file that exists. */
+bool sn_path_same(const char *a, const char *b);
+
 /** True where `path` is a folder. */
 bool sn_path_is_folder(const char *path);
 

@@ -1,6 +1,7 @@
 /* segnas3d predict: label maps of images, on their own grids. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -25,7 +26,8 @@ typedef struct predict_options {
 typedef struct subject {
     char **paths;
     int path_count;
-    char *name; /* with extension */
+    const char *label; /* its true label map, the data set's; NULL: not known */
+    char *name;        /* with extension */
 } subject;
 
 typedef struct subjects {
@@ -128,7 +130,9 @@ static sn_status add_comma_files(subject *self, char *list, sn_error *error)
     sn_status status = SN_OK;
     char *rest = list;
     for (char *path; status == SN_OK && (path = strsep(&rest, ",")) != NULL;)
-        status = add_path(self, path, error);
+        status = path[0] != '\0'
+                     ? add_path(self, path, error)
+                     : sn_error_set(error, SN_ERR_ARG, "predict: a name is missing before or after a comma");
     return status;
 }
 
@@ -160,6 +164,7 @@ static sn_status subject_of_case(subject *self, const sn_case *from, sn_error *e
     for (int i = 0; i < from->image_count; i++)
         SN_TRY(add_path(self, from->images[i], error));
     SN_TRY(sn_string_format(&self->name, error, "%s%s", from->name, extension_of(from->images[0])));
+    self->label = from->label;
 done:
     return status;
 }
@@ -173,6 +178,10 @@ static sn_status subjects_of_dataset(subjects *self, const sn_dataset *dataset, 
     sn_split_part part = SN_TESTING;
     const json_t *stored = json_object_get(model->training, "split");
     bool all = strcmp(options->split, "all") == 0;
+    if (dataset->channels != model->preprocessing.channels)
+        return sn_error_set(error, SN_ERR_INPUT, "%s: images of %d channel%s, the model %s expects %d",
+                            dataset->path, dataset->channels, dataset->channels == 1 ? "" : "s",
+                            options->model, model->preprocessing.channels);
     SN_TRY(sn_alloc(&self->items, (size_t)dataset->count, sizeof *self->items, error));
     if (!all) {
         SN_TRY(sn_split_part_parse(&part, options->split, error));
@@ -195,14 +204,15 @@ static bool is_dataset(const char *path)
     return sn_path_is_folder(path) || strcmp(extension_of(path), ".json") == 0;
 }
 
-static sn_status subjects_collect(subjects *self, const sn_model *model, const predict_options *options,
-                                  sn_error *error)
+/* `*dataset` is NULL where images are named; it must outlive the subjects. */
+static sn_status subjects_collect(subjects *self, sn_dataset **dataset, const sn_model *model,
+                                  const predict_options *options, sn_error *error)
 {
     sn_status status;
-    sn_dataset *dataset = NULL;
+    *dataset = NULL;
     if (options->image_count == 1 && is_dataset(options->images[0])) {
-        SN_TRY(sn_dataset_open(&dataset, options->images[0], error));
-        SN_TRY(subjects_of_dataset(self, dataset, model, options, error));
+        SN_TRY(sn_dataset_open(dataset, options->images[0], error));
+        SN_TRY(subjects_of_dataset(self, *dataset, model, options, error));
     } else {
         SN_TRY(sn_alloc(&self->items, (size_t)options->image_count, sizeof *self->items, error));
         for (int i = 0; i < options->image_count; i++)
@@ -210,8 +220,39 @@ static sn_status subjects_collect(subjects *self, const sn_model *model, const p
                                       model->preprocessing.channels, error));
     }
 done:
-    sn_dataset_close(dataset);
     return status;
+}
+
+/* ---- what is written ---- */
+
+static bool is_input(const subject *self, const char *path)
+{
+    bool same = self->label != NULL && sn_path_same(self->label, path);
+    for (int i = 0; i < self->path_count && !same; i++)
+        same = sn_path_same(self->paths[i], path);
+    return same;
+}
+
+/* No result may replace an image, a true label map or another result. */
+static sn_status outputs_check(const subjects *all, const char *folder, sn_error *error)
+{
+    for (int i = 0; i < all->count; i++) {
+        const subject *self = &all->items[i];
+        char *path = NULL;
+        sn_status status = sn_path_join(&path, folder, self->name, error);
+        if (status == SN_OK && is_input(self, path))
+            status = sn_error_set(error, SN_ERR_ARG,
+                                  "predict: the result would replace %s; give another folder with -o", path);
+        sn_free(path);
+        for (int j = 0; j < i && status == SN_OK; j++)
+            if (strcmp(self->name, all->items[j].name) == 0)
+                status = sn_error_set(error, SN_ERR_ARG,
+                                      "predict: the results of %s and %s have one name; give each its own -o",
+                                      all->items[j].paths[0], self->paths[0]);
+        if (status != SN_OK)
+            return status;
+    }
+    return SN_OK;
 }
 
 /* ---- the command ---- */
@@ -248,6 +289,7 @@ static sn_status predict_all(cli_context *context, const subjects *all, sn_predi
                              const sn_model *model, const predict_options *options, sn_error *error)
 {
     int failed = 0;
+    sn_error last = SN_ERROR_INIT;
     for (int i = 0; i < all->count; i++) {
         sn_progress_report(context->progress, "predicting", i, all->count, all->items[i].name);
         sn_status status = sn_interrupt_check(error);
@@ -257,12 +299,14 @@ static sn_status predict_all(cli_context *context, const subjects *all, sn_predi
             return status;
         if (status != SN_OK) {
             sn_log(SN_LOG_WARNING, "%s", error->text);
+            last = *error;
             failed++;
         }
     }
     sn_progress_report(context->progress, "predicting", all->count, all->count, NULL);
     if (failed == all->count)
-        return sn_error_set(error, SN_ERR_INPUT, "none of the %d images could be segmented", failed);
+        return sn_error_set(error, last.status, "none of the %d images could be segmented; the last: %.900s",
+                            failed, last.text);
     context->partly = failed > 0;
     sn_progress_bar_clear(context->bar);
     printf("%d of %d images segmented to %s\n", all->count - failed, all->count, options->output);
@@ -275,19 +319,26 @@ sn_status cmd_predict(cli_context *context, int argc, char **argv, sn_error *err
     predict_options options = {.split = "test", .device = "cpu", .threads = sn_threads_default()};
     sn_model model = {0};
     sn_predictor *predictor = NULL;
+    sn_dataset *dataset = NULL;
     subjects all = {0};
+    bool made = false; /* the folder, here */
     SN_TRY(parse(&options, argc, argv, error));
     SN_TRY(sn_model_load(&model, options.model, error));
-    SN_TRY(subjects_collect(&all, &model, &options, error));
+    SN_TRY(subjects_collect(&all, &dataset, &model, &options, error));
+    SN_TRY(outputs_check(&all, options.output, error));
     sn_predictor_options how = {.device = options.device,
                                 .threads = (int)options.threads,
                                 .memory =
                                     options.memory != 0 ? options.memory : sn_memory_available() / 10 * 9};
     SN_TRY(sn_predictor_create(&predictor, &model, options.model, &how, error));
+    made = !sn_path_exists(options.output);
     SN_TRY(sn_folder_create(options.output, error));
     SN_TRY(predict_all(context, &all, predictor, &model, &options, error));
 done:
+    if (status != SN_OK && made)
+        rmdir(options.output); /* where nothing was written */
     subjects_clear(&all);
+    sn_dataset_close(dataset);
     sn_predictor_free(predictor);
     sn_model_clear(&model);
     return status;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 
 sn_status sn_model_save(const sn_model *model, const char *path, sn_error *error)
@@ -47,6 +48,9 @@ sn_status sn_model_load(sn_model *model, const char *path, sn_error *error)
     sn_status status;
     json_t *record = NULL, *arch, *preprocessing, *labels;
     *model = (sn_model){0};
+    if (sn_path_is_folder(path))
+        return sn_error_set(error, SN_ERR_INPUT,
+                            "%s: a folder; give a model's file, such as best.safetensors of a study", path);
     SN_TRY(sn_safetensors_read(&record, &model->weights, path, error));
     SN_TRY(check_version(record, path, error));
     SN_TRY(sn_json_object(&arch, record, "arch", path, error));
