@@ -1,6 +1,8 @@
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,8 @@ sn_status sn_file_read(char **data, size_t *size, const char *path, sn_error *er
     *data = NULL;
     *size = 0;
     if (file == NULL)
-        return sn_error_set(error, SN_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
+        return sn_error_set(error, SN_ERR_INPUT, "%s: cannot read: %s%s", path, strerror(errno),
+                            errno == ENOENT ? "; check its name" : "");
     if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode)) {
         status = sn_error_set(error, SN_ERR_INPUT, "%s: not a file", path);
         goto done;
@@ -133,6 +136,17 @@ done:
     return status;
 }
 
+void sn_folder_tidy(const char *folder)
+{
+    DIR *listing = opendir(folder);
+    if (listing == NULL)
+        return;
+    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing))
+        if (fnmatch("*.[0-9]*.tmp", entry->d_name, 0) == 0)
+            unlinkat(dirfd(listing), entry->d_name, 0);
+    closedir(listing);
+}
+
 sn_status sn_folder_create(const char *path, sn_error *error)
 {
     sn_status status;
@@ -166,7 +180,7 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 
 sn_status sn_folder_remove(const char *path, sn_error *error)
 {
-    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT && errno != ENOTDIR)
         return sn_error_set(error, SN_ERR_IO, "%s: cannot remove: %s", path, strerror(errno));
     return SN_OK;
 }

@@ -42,6 +42,8 @@ bool sn_json_has(const json_t *object, const char *field)
 
 const char *sn_json_kind(const json_t *value)
 {
+    if (value == NULL)
+        return "missing";
     switch (json_typeof(value)) {
     case JSON_OBJECT:
         return "an object";

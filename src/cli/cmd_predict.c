@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/threads.h"
@@ -176,7 +177,7 @@ static sn_status subjects_of_dataset(subjects *self, const sn_dataset *dataset, 
     sn_status status;
     sn_split split = {0};
     sn_split_part part = SN_TESTING;
-    const json_t *stored = json_object_get(model->training, "split");
+    json_t *stored = NULL;
     bool all = strcmp(options->split, "all") == 0;
     if (dataset->channels != model->preprocessing.channels)
         return sn_error_set(error, SN_ERR_INPUT, "%s: images of %d channel%s, the model %s expects %d",
@@ -185,6 +186,7 @@ static sn_status subjects_of_dataset(subjects *self, const sn_dataset *dataset, 
     SN_TRY(sn_alloc(&self->items, (size_t)dataset->count, sizeof *self->items, error));
     if (!all) {
         SN_TRY(sn_split_part_parse(&part, options->split, error));
+        SN_TRY(sn_json_object(&stored, model->training, "split", options->model, error));
         SN_TRY(sn_split_from_json(&split, stored, dataset, options->model, error));
     }
     int count = all ? dataset->count : split.count[part];

@@ -58,6 +58,6 @@ sn_status cmd_synth(cli_context *context, int argc, char **argv, sn_error *error
     if (status != SN_OK)
         return status;
     sn_progress_bar_clear(context->bar);
-    printf("%s: %lld cases\n", options.output, (long long)options.count);
+    printf("%s: %lld case%s\n", options.output, (long long)options.count, options.count == 1 ? "" : "s");
     return SN_OK;
 }

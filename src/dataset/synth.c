@@ -140,7 +140,8 @@ static sn_status source_read_labels(source *self, const char *path, const char *
     else
         SN_TRY(labels_keep(self, values, count, error));
     if (self->labels->count < 2)
-        status = sn_error_set(error, SN_ERR_INPUT, "%s: the label map is empty", path);
+        status =
+            sn_error_set(error, SN_ERR_INPUT, "%s: the label map is empty; give one with structures", path);
 done:
     sn_free(values);
     return status;
@@ -187,7 +188,8 @@ static sn_status source_read(source *self, const char *image, const char *labels
     for (int64_t i = 0; i < voxels; i++)
         self->brightest = fmaxf(self->brightest, self->image->data[i]);
     if (!(self->brightest > 0)) {
-        status = sn_error_set(error, SN_ERR_INPUT, "%s: the image has no voxel above 0", image);
+        status = sn_error_set(error, SN_ERR_INPUT,
+                              "%s: the image has no voxel above 0; give one that shows something", image);
         goto done;
     }
     SN_TRY(source_set_target(self, options->spacing_mm, error));

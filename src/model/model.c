@@ -59,6 +59,10 @@ sn_status sn_model_load(sn_model *model, const char *path, sn_error *error)
     SN_TRY(sn_preprocessing_from_json(&model->preprocessing, preprocessing, path, error));
     SN_TRY(sn_json_array(&labels, record, "labels", path, error));
     SN_TRY(sn_label_table_from_json(&model->labels, labels, path, error));
+    if (model->labels->count < 2) {
+        status = sn_error_set(error, SN_ERR_INPUT, "%s: damaged: field \"labels\" names no structure", path);
+        goto done;
+    }
     SN_TRY(sn_json_object(&model->training, record, "training", path, error));
     json_incref(model->training);
 done:
