@@ -33,6 +33,10 @@ void sn_file_writer_close(sn_file_writer *writer);
 /** Write a whole file atomically. */
 sn_status sn_file_write(const char *path, const void *data, size_t size, sn_error *error);
 
+/** Remove the temporary files that killed processes left in a folder, where no other process writes now; a
+ * missing folder is fine. */
+void sn_folder_tidy(const char *folder);
+
 /** Make a folder and its parents; an existing folder is fine. */
 sn_status sn_folder_create(const char *path, sn_error *error);
 

@@ -52,7 +52,7 @@ sn_status sn_json_number(double *value, const json_t *object, const char *field,
 sn_status sn_json_boolean(bool *value, const json_t *object, const char *field, const char *where,
                           sn_error *error);
 
-/** "an object", "a string", ...: the kind of a value for messages. */
+/** "an object", "a string", ...: the kind of a value for messages; "missing" for NULL. */
 const char *sn_json_kind(const json_t *value);
 
 #endif
