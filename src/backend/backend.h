@@ -30,6 +30,9 @@ typedef struct sn_backend {
     sn_status (*open)(sn_device **device, const sn_device_options *options, sn_error *error);
     void (*close)(sn_device *device);
 
+    /** The name of the kernels in use, e.g. the instruction set: the same kernels give the same bits. */
+    const char *(*kernels)(const sn_device *device);
+
     /** Zeroed memory of `bytes`, aligned to SN_ALIGNMENT. SN_ERR_MEMORY where there is none. */
     sn_status (*alloc)(sn_device *device, sn_buffer **buffer, size_t bytes, sn_error *error);
     void (*free)(sn_device *device, sn_buffer *buffer);

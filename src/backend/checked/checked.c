@@ -74,6 +74,11 @@ static void checked_close(sn_device *device)
     sn_free(device);
 }
 
+static const char *checked_kernels(const sn_device *device)
+{
+    return device->inner->kernels(device->device);
+}
+
 static void checked_free(sn_device *device, sn_buffer *buffer)
 {
     if (buffer != NULL)
@@ -404,11 +409,11 @@ done:
 
 #define CHECKED(open_inner)                                                                                  \
     {                                                                                                        \
-        .name = "checked", .open = open_inner, .close = checked_close, .alloc = checked_alloc,               \
-        .free = checked_free, .upload = checked_upload, .download = checked_download,                        \
-        .synchronise = checked_synchronise, .supports = checked_supports, .workspace = checked_workspace,    \
-        .program_create = checked_program_create, .program_free = checked_program_free,                      \
-        .program_run = checked_program_run,                                                                  \
+        .name = "checked", .open = open_inner, .close = checked_close, .kernels = checked_kernels,           \
+        .alloc = checked_alloc, .free = checked_free, .upload = checked_upload,                              \
+        .download = checked_download, .synchronise = checked_synchronise, .supports = checked_supports,      \
+        .workspace = checked_workspace, .program_create = checked_program_create,                            \
+        .program_free = checked_program_free, .program_run = checked_program_run,                            \
     }
 
 static const sn_backend checked_ref = CHECKED(open_ref);

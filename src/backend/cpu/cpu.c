@@ -44,6 +44,11 @@ static void cpu_close(sn_device *device)
     sn_free(device);
 }
 
+static const char *cpu_kernels(const sn_device *device)
+{
+    return device->kernels->isa;
+}
+
 static void cpu_buffer_free(sn_device *device, sn_buffer *buffer)
 {
     (void)device;
@@ -220,6 +225,7 @@ const sn_backend sn_backend_cpu = {
     .name = "cpu",
     .open = cpu_open,
     .close = cpu_close,
+    .kernels = cpu_kernels,
     .alloc = cpu_alloc,
     .free = cpu_buffer_free,
     .upload = cpu_upload,

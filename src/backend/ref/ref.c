@@ -73,6 +73,12 @@ static void ref_free(sn_device *device, sn_buffer *buffer)
     sn_free(buffer);
 }
 
+static const char *ref_kernels(const sn_device *device)
+{
+    (void)device;
+    return "double";
+}
+
 static sn_status ref_alloc(sn_device *device, sn_buffer **out, size_t bytes, sn_error *error)
 {
     sn_status status;
@@ -231,6 +237,7 @@ const sn_backend sn_backend_ref = {
     .name = "ref",
     .open = ref_open,
     .close = ref_close,
+    .kernels = ref_kernels,
     .alloc = ref_alloc,
     .free = ref_free,
     .upload = ref_upload,
