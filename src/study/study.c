@@ -1,7 +1,6 @@
 #include "study/study.h"
 
 #include <dirent.h>
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,18 +29,6 @@ const char *sn_outcome_name(sn_outcome outcome)
 
 /* ---- the folder ---- */
 
-/* Remove the temporary files (base/file.h) of models that a killed process was writing. */
-static void leftovers_remove(const char *folder)
-{
-    DIR *listing = opendir(folder);
-    if (listing == NULL)
-        return;
-    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing))
-        if (fnmatch("*.safetensors.*.tmp", entry->d_name, 0) == 0)
-            unlinkat(dirfd(listing), entry->d_name, 0);
-    closedir(listing);
-}
-
 /* Does the folder hold anything but a study? What it holds would be taken for the study's and tidied away. */
 static bool is_foreign(const char *folder)
 {
@@ -57,25 +44,16 @@ static bool is_foreign(const char *folder)
     return !empty && !ours;
 }
 
-static sn_status subfolder_create(const sn_study *study, const char *name, sn_error *error)
-{
-    char *path = NULL;
-    sn_status status = sn_path_join(&path, study->folder, name, error);
-    if (status == SN_OK)
-        status = sn_folder_create(path, error);
-    sn_free(path);
-    return status;
-}
-
-static sn_status leftovers_remove_all(const sn_study *study, sn_error *error)
+/* Make a folder of the study, or remove what a killed process left half-written in it. */
+static sn_status subfolder_prepare(const sn_study *study, const char *name, sn_error *error)
 {
     sn_status status;
-    char *models = NULL;
-    SN_TRY(sn_path_join(&models, study->folder, "models", error));
-    leftovers_remove(models);
-    leftovers_remove(study->folder);
+    char *path = NULL;
+    SN_TRY(sn_path_join(&path, study->folder, name, error));
+    SN_TRY(sn_folder_create(path, error));
+    sn_folder_tidy(path);
 done:
-    sn_free(models);
+    sn_free(path);
     return status;
 }
 
@@ -118,9 +96,10 @@ sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error)
     SN_TRY(sn_folder_create(folder, error));
     SN_TRY(sn_folder_lock(&self->lock, folder, error));
     is_new = !sn_path_exists(self->path);
-    SN_TRY(subfolder_create(self, "models", error));
-    SN_TRY(subfolder_create(self, "log", error));
-    SN_TRY(leftovers_remove_all(self, error));
+    sn_folder_tidy(folder);
+    SN_TRY(subfolder_prepare(self, "models", error));
+    SN_TRY(subfolder_prepare(self, "log", error));
+    SN_TRY(subfolder_prepare(self, "cache", error));
     SN_TRY(sn_store_open(self, true, error));
     *study = self;
     self = NULL;

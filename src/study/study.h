@@ -33,7 +33,7 @@ const char *sn_outcome_name(sn_outcome outcome);
 
 /**
  * Open a study for writing; it is created where there is none. Removes what a killed process left
- * half-written in models/.
+ * half-written.
  *
  * @param[out] study  close with sn_study_close; NULL on error
  * @param[in]  folder made with its parents if missing
