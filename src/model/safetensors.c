@@ -50,21 +50,26 @@ const sn_array *sn_arrays_find(const sn_arrays *arrays, const char *name)
 static json_t *make_header(const json_t *record, const sn_arrays *arrays)
 {
     char *text = json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS);
-    json_t *header = json_pack("{s:{s:s}}", "__metadata__", "segnas3d", text == NULL ? "{}" : text);
+    json_t *header = text == NULL ? NULL : json_pack("{s:{s:s}}", "__metadata__", "segnas3d", text);
     free(text);
     json_int_t offset = 0;
-    for (int i = 0; i < arrays->count; i++) {
+    bool complete = header != NULL;
+    for (int i = 0; complete && i < arrays->count; i++) {
         const sn_array *array = &arrays->items[i];
         const int64_t *shape = array->desc.shape;
         json_int_t end = offset + (json_int_t)sn_tensor_bytes(&array->desc);
-        json_object_set_new(header, array->name,
-                            json_pack("{s:s, s:[I,I,I,I,I], s:[I,I]}", "dtype",
-                                      name_of_dtype(array->desc.dtype), "shape", (json_int_t)shape[0],
-                                      (json_int_t)shape[1], (json_int_t)shape[2], (json_int_t)shape[3],
-                                      (json_int_t)shape[4], "data_offsets", offset, end));
+        complete =
+            json_object_set_new(header, array->name,
+                                json_pack("{s:s, s:[I,I,I,I,I], s:[I,I]}", "dtype",
+                                          name_of_dtype(array->desc.dtype), "shape", (json_int_t)shape[0],
+                                          (json_int_t)shape[1], (json_int_t)shape[2], (json_int_t)shape[3],
+                                          (json_int_t)shape[4], "data_offsets", offset, end)) == 0;
         offset = end;
     }
-    return header;
+    if (complete)
+        return header;
+    json_decref(header);
+    return NULL;
 }
 
 sn_status sn_safetensors_write(const char *path, const json_t *record, const sn_arrays *arrays,
