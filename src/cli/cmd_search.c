@@ -49,8 +49,6 @@ typedef struct watcher {
     const sn_progress *progress;
     const sn_trials *trials;
     int epochs;
-    sn_status status; /* of keeping the models */
-    sn_error *error;
 } watcher;
 
 static void report(const watcher *self, const sn_search_state *state, int epoch)
@@ -80,7 +78,8 @@ static void epoch_done(const sn_search_state *state, const sn_study_epoch *epoch
 static void iteration_committed(const sn_search_state *state, const sn_study_iteration *iteration,
                                 void *context)
 {
-    watcher *self = context;
+    const watcher *self = context;
+    sn_error error = SN_ERROR_INIT;
     if (isnan(iteration->dice))
         sn_log(SN_LOG_INFO, "%d/%d  %s  %s: %s", iteration->number, state->iterations, iteration->arch,
                sn_outcome_name(iteration->outcome), iteration->reason);
@@ -88,24 +87,35 @@ static void iteration_committed(const sn_search_state *state, const sn_study_ite
         sn_log(SN_LOG_INFO, "%d/%d  %s  %s  Dice %.4f%s", iteration->number, state->iterations,
                iteration->arch, sn_outcome_name(iteration->outcome), iteration->dice,
                iteration->number == state->best_iteration ? "  best" : "");
-    if (self->status == SN_OK)
-        self->status = sn_trials_keep(self->trials->folder, state->best_network, self->error);
+    if (sn_trials_keep(self->trials->folder, state->best_network, &error) != SN_OK)
+        sn_log(SN_LOG_WARNING, "%s", error.text);
 }
 
-static sn_status announce(const sn_trials *trials, int iterations, sn_error *error)
+static sn_status count_iteration(const sn_study_iteration *iteration, void *context, sn_error *error)
 {
+    (void)iteration, (void)error;
+    --*(int *)context;
+    return SN_OK;
+}
+
+/* Say what the iterations that are still open will take. */
+static sn_status announce(sn_study *study, const sn_trials *trials, int iterations, sn_error *error)
+{
+    sn_status status;
+    int open = iterations;
     sn_trials_estimate estimate;
     char duration[32];
-    sn_status status = sn_trials_estimate_time(&estimate, trials, iterations, error);
-    if (status != SN_OK)
-        return status;
+    SN_TRY(sn_study_iterations_visit(study, count_iteration, &open, error));
+    if (open <= 0)
+        goto done;
+    SN_TRY(sn_trials_estimate_time(&estimate, trials, open, error));
     sn_progress_duration(duration, estimate.search_seconds);
     sn_log(SN_LOG_INFO,
-           "%d iterations will take at most about %s: %.0f %% of points can be trained, %.3g s an image of "
-           "the mean "
-           "network; repeated networks cost nothing",
-           iterations, duration, 100 * estimate.trained_share, estimate.image_seconds);
-    return SN_OK;
+           "%d iterations will take about %s, less where networks repeat: %.0f %% of points can be trained, "
+           "%.3g s an image of the mean network",
+           open, duration, 100 * estimate.trained_share, estimate.image_seconds);
+done:
+    return status;
 }
 
 static void print_result(const char *folder, const sn_search_state *state)
@@ -125,31 +135,28 @@ static sn_status resolve_memory(int64_t *memory, sn_study *study, sn_error *erro
     if (*memory != 0)
         return SN_OK;
     sn_status status = sn_study_setting_get(&stored, study, "memory", error);
-    *memory = stored == NULL ? cli_training_memory() : json_integer_value(stored);
+    *memory = stored == NULL ? cli_memory_default() : json_integer_value(stored);
     json_decref(stored);
     return status;
 }
 
-/* All that the trajectory depends on, as the study keeps it. */
+/* All that the trajectory depends on, as the study keeps it; of what differs, the first is named. */
 static sn_status settings_agree(sn_study *study, const sn_trials *trials, sn_error *error)
 {
     sn_status status;
-    json_t *settings = NULL, *space = NULL, *task = NULL;
-    SN_TRY(
-        sn_train_options_to_json(&settings, &trials->run.options, error)); /* what differs first is named */
-    SN_TRY(sn_task_to_json(&task, trials->task, error));
+    json_t *settings = NULL, *space = NULL, *data = NULL;
+    SN_TRY(sn_train_options_to_json(&settings, &trials->run.options, error));
     SN_TRY(sn_space_to_json(&space, trials->space, error));
-    json_object_del(task, "dataset"); /* may be moved between two runs */
-    json_object_del(task, "cache");
+    SN_TRY(sn_task_identity(&data, trials->task, error));
     json_object_set(settings, "space", space);
-    json_object_update(settings, task);
+    json_object_update(settings, data);
     json_object_set_new(settings, "memory", json_integer(trials->run.memory));
     json_object_set_new(settings, "device", json_string(trials->run.device));
     SN_TRY(sn_study_settings_agree(study, settings, error));
 done:
     json_decref(settings);
     json_decref(space);
-    json_decref(task);
+    json_decref(data);
     return status;
 }
 
@@ -161,7 +168,7 @@ static sn_status run_search(cli_context *context, sn_study *study, sn_trials *tr
     double *lower = NULL, *upper = NULL;
     sn_search_state state = {0};
     sn_search_objective objective = sn_trials_objective(trials);
-    watcher watch = {context->progress, trials, trials->run.options.epochs, SN_OK, error};
+    watcher watch = {context->progress, trials, trials->run.options.epochs};
     sn_search_observer observer = {trial_started, epoch_done, iteration_committed, &watch};
     sn_search_options how = {.iterations = (int)options->iterations, .observer = &observer};
     SN_TRY(sn_alloc(&lower, (size_t)dimension, sizeof *lower, error));
@@ -174,7 +181,6 @@ static sn_status run_search(cli_context *context, sn_study *study, sn_trials *tr
                                        .seed = (uint32_t)options->training.seed,
                                        .population = sn_optimiser_population(dimension)};
     SN_TRY(sn_search_run(&state, study, &optimiser, &objective, &how, error));
-    SN_TRY(watch.status);
     sn_progress_bar_clear(context->bar);
     if (state.best_iteration == 0) {
         status = sn_error_set(error, SN_ERR_FAILED,
@@ -204,16 +210,20 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
     trials.folder = options.output;
     SN_TRY(cli_training_apply(&task_options, &trials.run, &options.training, dataset, error));
     SN_TRY(sn_space_load(&space, options.space, error));
+    SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
     SN_TRY(sn_study_open(&study, options.output, error));
     SN_TRY(resolve_memory(&trials.run.memory, study, error));
-    SN_TRY(sn_path_join(&cache, options.output, "cache", error));
-    SN_TRY(sn_task_prepare(&task, &task_options, cache, trials.run.threads, context->progress, error));
     SN_TRY(settings_agree(study, &trials, error));
     cli_training_announce(&task);
-    SN_TRY(announce(&trials, (int)options.iterations, error));
+    SN_TRY(sn_path_join(&cache, options.output, "cache", error));
+    SN_TRY(sn_task_build(&task, cache, trials.run.threads, context->progress, error));
+    SN_TRY(announce(study, &trials, (int)options.iterations, error));
     SN_TRY(run_search(context, study, &trials, &options, error));
 done:
-    sn_study_close(study);
+    if (status == SN_OK || status == SN_ERR_INTERRUPTED)
+        sn_study_close(study);
+    else
+        sn_study_abandon(study);
     sn_task_clear(&task);
     sn_space_clear(&space);
     sn_free(cache);

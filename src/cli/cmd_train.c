@@ -2,8 +2,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cli/training.h"
@@ -132,6 +134,63 @@ static void print_result(const sn_task *task, const sn_train_result *result, con
     printf("%-32s%.4f\n", "mean validation Dice", result->dice);
 }
 
+/* ---- MODEL.part: the cache and the checkpoint of a training that is not done ---- */
+
+typedef struct workplace {
+    char *folder, *cache, *checkpoint, *lock_file;
+    int lock; /* SN_NO_LOCK: another training's, or not there */
+} workplace;
+
+static sn_status workplace_name(workplace *self, const char *output, sn_error *error)
+{
+    sn_status status;
+    SN_TRY(sn_string_format(&self->folder, error, "%s.part", output));
+    SN_TRY(sn_path_join(&self->cache, self->folder, "cache", error));
+    SN_TRY(sn_path_join(&self->checkpoint, self->folder, "checkpoint", error));
+    SN_TRY(sn_path_join(&self->lock_file, self->folder, "lock", error));
+done:
+    return status;
+}
+
+/* Make it this process's; refuse one that holds the epochs of another training, which would be lost. */
+static sn_status workplace_begin(workplace *self, const char *key, sn_error *error)
+{
+    sn_status status;
+    SN_TRY(sn_folder_create(self->folder, error));
+    SN_TRY(sn_folder_lock(&self->lock, self->folder, error));
+    sn_folder_tidy(self->folder);
+    sn_folder_tidy(self->cache);
+    if (sn_checkpoint_is_foreign(self->checkpoint, key))
+        status = sn_error_set(error, SN_ERR_ARG,
+                              "%s: holds an unfinished training of other data, options, network or "
+                              "processor; repeat its command, remove it, or choose another --output",
+                              self->folder);
+done:
+    return status;
+}
+
+/* Remove what was made in it, and nothing else. */
+static void workplace_remove(const workplace *self)
+{
+    sn_folder_remove(self->cache, NULL);
+    unlink(self->checkpoint);
+    unlink(self->lock_file);
+    rmdir(self->folder);
+}
+
+/* Leave it for the next time only where there is something to go on from. */
+static void workplace_end(workplace *self, sn_status status)
+{
+    bool goes_on = status == SN_ERR_INTERRUPTED || (status != SN_OK && sn_path_exists(self->checkpoint));
+    if (self->lock != SN_NO_LOCK && !goes_on)
+        workplace_remove(self);
+    sn_folder_unlock(self->lock);
+    sn_free(self->folder);
+    sn_free(self->cache);
+    sn_free(self->checkpoint);
+    sn_free(self->lock_file);
+}
+
 /* ---- the command ---- */
 
 /* Refuse to overwrite what another command wrote; *done where the model is this very training's. */
@@ -146,28 +205,22 @@ static sn_status check_output(bool *done, const char *output, const char *key, s
         json_unpack(model.training, "{s:s}", "key", &stored);
     *done = stored != NULL && strcmp(stored, key) == 0;
     sn_model_clear(&model);
-    return *done ? SN_OK
-                 : sn_error_set(error, SN_ERR_ARG,
-                                "%s: exists and is not this training's; remove it or choose another "
-                                "name",
-                                output);
+    if (*done)
+        return SN_OK;
+    return sn_error_set(error, SN_ERR_ARG,
+                        "%s: exists and is not this training's; remove it or choose another --output",
+                        output);
 }
 
-static sn_status train(cli_context *context, const sn_task *task, const sn_task_run *run, const char *output,
-                       sn_error *error)
+static sn_status train(cli_context *context, sn_task *task, const sn_task_run *run, const workplace *part,
+                       const char *output, sn_error *error)
 {
     sn_status status;
-    bool done;
-    char key[SN_HASH_TEXT];
     sn_train_result result = {0};
     watcher watch = {.progress = context->progress, .epochs = run->options.epochs, .best = NAN};
     sn_train_observer observer = {.image_done = image_done, .epoch_done = epoch_done, .context = &watch};
-    SN_TRY(sn_task_key(key, task, run, error));
-    SN_TRY(check_output(&done, output, key, error));
-    if (done) {
-        sn_log(SN_LOG_INFO, "%s: is trained already", output);
-        goto done;
-    }
+    cli_training_announce(task);
+    SN_TRY(sn_task_build(task, part->cache, run->threads, context->progress, error));
     SN_TRY(sn_task_train(&result, task, run, output, &observer, error));
     sn_progress_bar_clear(context->bar);
     print_result(task, &result, output);
@@ -180,29 +233,30 @@ sn_status cmd_train(cli_context *context, int argc, char **argv, sn_error *error
 {
     sn_status status;
     const char *dataset;
+    char key[SN_HASH_TEXT];
+    bool done;
     train_options options = {.training = cli_training_defaults()};
     sn_task_options task_options;
     sn_task_run run = {.arch = SN_ARCH_INIT};
     sn_task task = {0};
-    char *part = NULL, *cache = NULL, *checkpoint = NULL;
+    workplace part = {.lock = SN_NO_LOCK};
     SN_TRY(parse(&dataset, &options, argc, argv, error));
     SN_TRY(choose_arch(&run.arch, &options, error));
     SN_TRY(cli_training_apply(&task_options, &run, &options.training, dataset, error));
-    run.memory = run.memory == 0 ? cli_training_memory() : run.memory;
-    SN_TRY(sn_string_format(&part, error, "%s.part", options.output));
-    SN_TRY(sn_path_join(&cache, part, "cache", error));
-    SN_TRY(sn_path_join(&checkpoint, part, "checkpoint", error));
-    run.checkpoint = checkpoint;
-    SN_TRY(sn_task_prepare(&task, &task_options, cache, run.threads, context->progress, error));
-    cli_training_announce(&task);
-    SN_TRY(train(context, &task, &run, options.output, error));
-    SN_TRY(sn_folder_remove(part, error));
+    SN_TRY(workplace_name(&part, options.output, error));
+    run.memory = run.memory == 0 ? cli_memory_default() : run.memory;
+    run.checkpoint = part.checkpoint;
+    SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
+    SN_TRY(sn_task_key(key, &task, &run, error));
+    SN_TRY(check_output(&done, options.output, key, error));
+    if (!done || sn_path_exists(part.folder))
+        SN_TRY(workplace_begin(&part, key, error));
+    if (done)
+        sn_log(SN_LOG_INFO, "%s: is trained already", options.output);
+    else
+        SN_TRY(train(context, &task, &run, &part, options.output, error));
 done:
+    workplace_end(&part, status);
     sn_task_clear(&task);
-    if (status != SN_OK && status != SN_ERR_INTERRUPTED && checkpoint != NULL && !sn_path_exists(checkpoint))
-        sn_folder_remove(part, NULL); /* there is no epoch to go on from */
-    sn_free(part);
-    sn_free(cache);
-    sn_free(checkpoint);
     return status;
 }

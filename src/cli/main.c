@@ -1,6 +1,8 @@
 /* segnas3d: finds the command, shows its progress and errors, turns its status into the exit code. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -12,13 +14,13 @@ enum { EXIT_PARTLY = 4 };
 
 /* In the order in which a user needs them. */
 static const cli_command commands[] = {
-    {"check", "find every fault in a data set, and say how to mend it", cmd_check},
-    {"search", "find the best network of a space for a data set", cmd_search},
-    {"train", "train one network", cmd_train},
-    {"predict", "segment images", cmd_predict},
-    {"evaluate", "compare predictions with the truth", cmd_evaluate},
-    {"inspect", "describe a network before it is trained", cmd_inspect},
-    {"synth", "make a cohort by deforming one labelled volume", cmd_synth},
+    {"check", "find every fault in a data set, and say how to mend it", cmd_check, false},
+    {"search", "find the best network of a space for a data set", cmd_search, true},
+    {"train", "train one network", cmd_train, true},
+    {"predict", "segment images", cmd_predict, false},
+    {"evaluate", "compare predictions with the truth", cmd_evaluate, false},
+    {"inspect", "describe a network before it is trained", cmd_inspect, false},
+    {"synth", "make a cohort by deforming one labelled volume", cmd_synth, false},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -82,10 +84,22 @@ static int worker(const char *master_pid)
     return sn_worker_main(master_pid, sn_trial_handler, NULL);
 }
 
+/* Where a standard stream is closed, no file may take its number: a message would be written into that file. */
+static void streams_reserve(void)
+{
+    int file;
+    do
+        file = open("/dev/null", O_RDONLY | O_CLOEXEC); /* writing to it fails, as to a closed one */
+    while (file >= 0 && file <= STDERR_FILENO);
+    if (file >= 0)
+        close(file);
+}
+
 int main(int argc, char **argv)
 {
     sn_error error = SN_ERROR_INIT;
     bool partly = false;
+    streams_reserve();
     if (argc < 2) {
         help_print(stderr);
         return sn_status_exit_code(SN_ERR_ARG);
@@ -105,7 +119,7 @@ int main(int argc, char **argv)
     sn_status status =
         command != NULL ? command_run(&partly, command, argc - 1, argv + 1, &error) : SN_ERR_ARG;
     if (status == SN_ERR_INTERRUPTED)
-        fprintf(stderr, "segnas3d: %s; the same command goes on\n", error.text);
+        fprintf(stderr, "segnas3d: %s; the same command %s\n", error.text, command->goes_on ? "goes on" : "begins again");
     else if (status != SN_OK)
         fprintf(stderr, "segnas3d: %s\n", error.text);
     return status == SN_OK && partly ? EXIT_PARTLY : sn_status_exit_code(status);

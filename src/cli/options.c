@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "dataset/preprocess.h"
 
 enum { HELP_COLUMN = 28, HELP_WIDTH = 80, WORD_BYTES = 64, MAX_SUGGESTIONS = 64 };
@@ -30,6 +31,11 @@ sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error)
         return SN_OK;
     }
     return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not an amount of memory such as 512M or 16G", text);
+}
+
+int64_t cli_memory_default(void)
+{
+    return sn_memory_available() / 10 * 9;
 }
 
 static sn_status number_parse(double *value, const cli_option *option, const char *text, sn_error *error)

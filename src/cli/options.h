@@ -52,6 +52,9 @@ sn_status cli_parse(int *operands, const cli_syntax *syntax, int argc, char **ar
 /** Parse bytes: digits, perhaps a fraction, and K, M, G or T (powers of 1024, "GiB" and "GB" alike). */
 sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error);
 
+/** The budget where --memory is not given: nine tenths of what this process may use, in bytes. */
+int64_t cli_memory_default(void);
+
 /** The word of `count` words nearest to `word` by edit distance, or NULL where none is near enough to
  * suggest. */
 const char *cli_nearest(const char *word, const char *const *words, int count);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/memory.h"
 #include "base/threads.h"
 
 cli_training cli_training_defaults(void)
@@ -23,7 +22,7 @@ cli_training cli_training_defaults(void)
     };
 }
 
-int cli_training_table(cli_option *table, cli_training *options)
+void cli_training_table(cli_option *table, cli_training *options)
 {
     const cli_option rows[] = {
         {"size", 's', CLI_SIZE, "S|DxHxW|auto", options->size,
@@ -56,9 +55,8 @@ int cli_training_table(cli_option *table, cli_training *options)
          "processor threads; the result does not depend on it", 1, 4096, false},
         {"device", 0, CLI_CHOICE, "cpu", &options->device, "what computes", 0, 0, false},
     };
-    int count = (int)(sizeof rows / sizeof *rows);
+    _Static_assert(sizeof rows / sizeof *rows == CLI_TRAINING_OPTIONS, "training.h says how many");
     memcpy(table, rows, sizeof rows);
-    return count;
 }
 
 sn_status cli_training_apply(sn_task_options *task, sn_task_run *run, const cli_training *options,
@@ -81,11 +79,6 @@ sn_status cli_training_apply(sn_task_options *task, sn_task_run *run, const cli_
     run->threads = (int)options->threads;
     run->memory = options->memory;
     return sn_loss_parse(&run->options.loss, options->loss, error);
-}
-
-int64_t cli_training_memory(void)
-{
-    return sn_memory_available() / 10 * 9;
 }
 
 void cli_training_announce(const sn_task *task)

@@ -8,7 +8,7 @@
 #include "cli/options.h"
 #include "train/task.h"
 
-enum { CLI_TRAINING_OPTIONS = 17 };
+enum { CLI_TRAINING_OPTIONS = 15 };
 
 /* Targets of the options; integers are 64-bit because the parser writes them so. */
 typedef struct cli_training {
@@ -21,15 +21,12 @@ typedef struct cli_training {
 /** The defaults: those of docs/method.md; threads all cores, memory 0 (not given). */
 cli_training cli_training_defaults(void);
 
-/** Write the rows of the shared options to `table` (room for CLI_TRAINING_OPTIONS); returns their number. */
-int cli_training_table(cli_option *table, cli_training *options);
+/** Write the CLI_TRAINING_OPTIONS rows of the shared options to `table`. */
+void cli_training_table(cli_option *table, cli_training *options);
 
 /** The task and the run that the options mean; strings stay the options'. SN_ERR_ARG. */
 sn_status cli_training_apply(sn_task_options *task, sn_task_run *run, const cli_training *options,
                              const char *dataset, sn_error *error);
-
-/** The budget where --memory is not given: nine tenths of what this process may use. */
-int64_t cli_training_memory(void);
 
 /** "hippocampus: 2 labels; 130 training, ... test cases; box 48x64x48 at 1 mm, 1 channel": to the log. */
 void cli_training_announce(const sn_task *task);

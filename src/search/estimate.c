@@ -2,6 +2,7 @@
 
 #include "arch/build.h"
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "nn/executor.h"
@@ -25,6 +26,7 @@ static sn_status measure_image(double *seconds, const sn_trials *trials, const s
     SN_TRY(sn_executor_create(&executor, graph.graph, backend, device, error));
     SN_TRY(sn_executor_initialise(executor, trials->run.options.seed, error));
     for (int i = 0; i < WARM_UP + MEASURED; i++) {
+        SN_TRY(sn_interrupt_check(error));
         start = i == WARM_UP ? sn_clock_now() : start;
         SN_TRY(sn_executor_run(executor, graph.train, error));
     }
@@ -91,11 +93,11 @@ sn_status sn_trials_estimate_time(sn_trials_estimate *estimate, const sn_trials 
     const int *count = trials->task->split.count;
     SN_TRY(sample_space(&trained, &mean_work, &first, &first_work, trials, error));
     if (trained == 0) {
-        status = sn_error_set(
-            error, SN_ERR_ARG,
-            "of %d random points of the space not one is a legal network within the memory budget; "
-            "raise --memory or take a smaller --size",
-            POINTS);
+        status = sn_error_set(error, SN_ERR_ARG,
+                              "of %d random points of the space not one is a legal network within the memory "
+                              "budget of %.0f MiB; "
+                              "raise --memory or take a smaller --size",
+                              POINTS, (double)trials->run.memory / 0x1p20);
         goto done;
     }
     SN_TRY(measure_image(&seconds, trials, &first, error));

@@ -114,7 +114,7 @@ sn_status sn_checkpoint_restore(sn_trainer *self, sn_error *error)
                     "best_epoch", &self->best_epoch, "step", &step, "mu_product",
                     &self->nadam.mu_product) != 0 ||
         strcmp(key, self->input->key) != 0 || self->epoch > self->input->options->epochs ||
-        !restore_arrays(self, &arrays)) {
+        self->best_epoch < 1 || self->best_epoch > self->epoch || !restore_arrays(self, &arrays)) {
         sn_log(SN_LOG_WARNING, "%s: not a checkpoint of this training; it starts from its beginning", path);
         self->epoch = self->best_epoch = 0;
         self->nadam.mu_product = 1;
@@ -126,4 +126,16 @@ done:
     sn_arrays_clear(&arrays);
     json_decref(record);
     return status;
+}
+
+bool sn_checkpoint_is_foreign(const char *path, const char *key)
+{
+    sn_arrays arrays = {0};
+    json_t *record = NULL;
+    const char *stored;
+    bool foreign = sn_path_exists(path) && sn_safetensors_read(&record, &arrays, path, NULL) == SN_OK &&
+                   json_unpack(record, "{s:s}", "checkpoint", &stored) == 0 && strcmp(stored, key) != 0;
+    sn_arrays_clear(&arrays);
+    json_decref(record);
+    return foreign;
 }

@@ -1,11 +1,12 @@
 #include "train/task.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "arch/build.h"
-#include "base/file.h"
+#include "backend/backend.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "model/model.h"
@@ -38,18 +39,6 @@ done:
     return status;
 }
 
-static sn_status build_cache(sn_task *task, int threads, const sn_progress *progress, sn_error *error)
-{
-    sn_status status;
-    sn_cache_options options;
-    int *cases = NULL;
-    SN_TRY(cache_options(&options, &cases, task, error));
-    SN_TRY(sn_cache_build(task->dataset, &options, threads, progress, error));
-done:
-    sn_free(cases);
-    return status;
-}
-
 static sn_status check_split(const sn_task *task, sn_error *error)
 {
     for (int part = SN_TRAINING; part <= SN_VALIDATION; part++)
@@ -59,8 +48,8 @@ static sn_status check_split(const sn_task *task, sn_error *error)
     return SN_OK;
 }
 
-sn_status sn_task_prepare(sn_task *task, const sn_task_options *options, const char *folder, int threads,
-                          const sn_progress *progress, sn_error *error)
+sn_status sn_task_prepare(sn_task *task, const sn_task_options *options, const sn_progress *progress,
+                          sn_error *error)
 {
     sn_status status;
     *task = (sn_task){0};
@@ -71,33 +60,70 @@ sn_status sn_task_prepare(sn_task *task, const sn_task_options *options, const c
     SN_TRY(check_split(task, error));
     SN_TRY(sn_preprocessing_determine(&task->preprocessing, task->dataset, options->size, error));
     SN_TRY(sn_dataset_fingerprint(task->fingerprint, task->dataset, progress, error));
-    SN_TRY(sn_folder_create(folder, error));
-    SN_TRY(sn_string_copy(&task->folder, folder, error));
-    SN_TRY(build_cache(task, threads, progress, error));
-    SN_TRY(open_cache(task, error));
 done:
     if (status != SN_OK)
         sn_task_clear(task);
     return status;
 }
 
-sn_status sn_task_to_json(json_t **json, const sn_task *task, sn_error *error)
+sn_status sn_task_build(sn_task *task, const char *folder, int threads, const sn_progress *progress,
+                        sn_error *error)
+{
+    sn_status status;
+    sn_cache_options options;
+    int *cases = NULL;
+    SN_TRY(sn_string_copy(&task->folder, folder, error));
+    SN_TRY(cache_options(&options, &cases, task, error));
+    SN_TRY(sn_cache_build(task->dataset, &options, threads, progress, error));
+    SN_TRY(open_cache(task, error));
+done:
+    sn_free(cases);
+    return status;
+}
+
+/* ---- as JSON ---- */
+
+sn_status sn_task_identity(json_t **json, const sn_task *task, sn_error *error)
 {
     sn_status status;
     json_t *preprocessing = NULL, *split = NULL;
-    char *folder = realpath(task->folder, NULL), *dataset = realpath(task->dataset->path, NULL);
     *json = NULL;
     SN_TRY(sn_preprocessing_to_json(&preprocessing, &task->preprocessing, error));
     SN_TRY(sn_split_to_json(&split, &task->split, task->dataset, error));
-    *json = json_pack("{s:s, s:s, s:O, s:O, s:s}", "dataset", dataset, "fingerprint", task->fingerprint,
-                      "preprocessing", preprocessing, "split", split, "cache", folder);
+    *json = json_pack("{s:s, s:O, s:O}", "fingerprint", task->fingerprint, "preprocessing", preprocessing,
+                      "split", split);
     if (*json == NULL)
         status = sn_error_set(error, SN_ERR_MEMORY, "out of memory: a task");
 done:
     json_decref(preprocessing);
     json_decref(split);
-    free(folder);
-    free(dataset);
+    return status;
+}
+
+/* Set a field to a path that holds in any working folder. */
+static sn_status set_path(json_t *json, const char *field, const char *path, sn_error *error)
+{
+    char *resolved = realpath(path, NULL);
+    sn_status status = SN_OK;
+    if (resolved == NULL)
+        status = sn_error_set(error, SN_ERR_IO, "%s: cannot be found any more: %s", path, strerror(errno));
+    else if (json_object_set_new(json, field, json_string(resolved)) != 0)
+        status = sn_error_set(error, SN_ERR_INPUT, "%s: the path is not UTF-8; rename its folders", resolved);
+    free(resolved);
+    return status;
+}
+
+sn_status sn_task_to_json(json_t **json, const sn_task *task, sn_error *error)
+{
+    sn_status status;
+    SN_TRY(sn_task_identity(json, task, error));
+    SN_TRY(set_path(*json, "dataset", task->dataset->path, error));
+    SN_TRY(set_path(*json, "cache", task->folder, error));
+done:
+    if (status != SN_OK) {
+        json_decref(*json);
+        *json = NULL;
+    }
     return status;
 }
 
@@ -143,23 +169,37 @@ sn_train_shape sn_task_shape(const sn_task *task)
 
 /* ---- training ---- */
 
+/* Add the device and its kernels, without which results are equal up to rounding only. */
+static sn_status add_device(json_t *json, const char *name, sn_error *error)
+{
+    sn_status status;
+    const sn_backend *backend = NULL;
+    sn_device *device = NULL;
+    SN_TRY(sn_backend_find(&backend, name, error));
+    SN_TRY(backend->open(&device, &(sn_device_options){.threads = 1}, error));
+    json_object_set_new(json, "device", json_string(name));
+    json_object_set_new(json, "kernels", json_string(backend->kernels(device)));
+done:
+    if (device != NULL)
+        backend->close(device);
+    return status;
+}
+
 sn_status sn_task_key(char key[SN_HASH_TEXT], const sn_task *task, const sn_task_run *run, sn_error *error)
 {
     sn_status status;
     char network[SN_HASH_TEXT];
-    json_t *options = NULL, *data = NULL;
+    json_t *options = NULL, *all = NULL;
     char *text = NULL;
     sn_train_shape shape = sn_task_shape(task);
     SN_TRY(sn_arch_key(network, &run->arch, shape.channels, shape.classes, error));
     SN_TRY(sn_train_options_to_json(&options, &run->options, error));
-    SN_TRY(sn_task_to_json(&data, task, error));
-    json_object_del(data, "dataset"); /* where things lie changes no result */
-    json_object_del(data, "cache");
-    json_object_del(json_object_get(data, "split"), sn_split_part_name(SN_TESTING));
-    json_object_set(data, "options", options);
-    json_object_set_new(data, "device", json_string(run->device));
-    json_object_set_new(data, "network", json_string(network));
-    text = json_dumps(data, JSON_COMPACT | JSON_SORT_KEYS);
+    SN_TRY(sn_task_identity(&all, task, error));
+    SN_TRY(add_device(all, run->device, error));
+    json_object_del(json_object_get(all, "split"), sn_split_part_name(SN_TESTING));
+    json_object_set(all, "options", options);
+    json_object_set_new(all, "network", json_string(network));
+    text = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
     if (text == NULL)
         status = sn_error_set(error, SN_ERR_MEMORY, "out of memory: a key");
     else
@@ -167,7 +207,7 @@ sn_status sn_task_key(char key[SN_HASH_TEXT], const sn_task *task, const sn_task
 done:
     free(text);
     json_decref(options);
-    json_decref(data);
+    json_decref(all);
     return status;
 }
 

@@ -1,8 +1,8 @@
 /**
  * A task: the data side of a training. Which data set, how it is preprocessed, split and cached.
  *
- * It is prepared once (by `train`, or by a search's master) and opened again from its JSON form by every
- * worker.
+ * It is prepared and built once (by `train`, or by a search's master) and opened again from its JSON form by
+ * every worker.
  */
 #ifndef SN_TRAIN_TASK_H
 #define SN_TRAIN_TASK_H
@@ -25,25 +25,39 @@ typedef struct sn_task {
     char fingerprint[SN_HASH_TEXT];
     sn_preprocessing preprocessing;
     sn_split split;
-    char *folder;    /* of the cache */
-    sn_cache *cache; /* of the training and validation cases */
+    char *folder;    /* of the cache; NULL before sn_task_build */
+    sn_cache *cache; /* of the training and validation cases; NULL before sn_task_build */
 } sn_task;
 
 /**
- * Open a data set, determine its preprocessing, split it and build the cache; goes on where it was stopped.
+ * Open a data set, split it and determine its preprocessing. Reads every file once and writes nothing, so that
+ * whatever is wrong with the data set or the options is said before anything is made.
  *
  * @param[out] task     sn_task_clear
- * @param[in]  folder   for the cache
  * @param[in]  progress may be NULL
- * @return SN_OK; SN_ERR_ARG, SN_ERR_INPUT an option or the data set is wrong; SN_ERR_IO; SN_ERR_INTERRUPTED
+ * @return SN_OK; SN_ERR_ARG, SN_ERR_INPUT an option or the data set is wrong; SN_ERR_INTERRUPTED
  */
-sn_status sn_task_prepare(sn_task *task, const sn_task_options *options, const char *folder, int threads,
-                          const sn_progress *progress, sn_error *error);
+sn_status sn_task_prepare(sn_task *task, const sn_task_options *options, const sn_progress *progress,
+                          sn_error *error);
 
-/** All that sn_task_open needs; `*json` is the caller's, json_decref. */
+/**
+ * Build and map the cache of a prepared task in `folder`; goes on where it was stopped.
+ *
+ * @return SN_OK; SN_ERR_INPUT a case is wrong; SN_ERR_IO; SN_ERR_INTERRUPTED
+ */
+sn_status sn_task_build(sn_task *task, const char *folder, int threads, const sn_progress *progress,
+                        sn_error *error);
+
+/**
+ * What of a task results depend on: {"fingerprint", "preprocessing", "split"}, not where things lie. `*json` is
+ * the caller's, json_decref.
+ */
+sn_status sn_task_identity(json_t **json, const sn_task *task, sn_error *error);
+
+/** All that sn_task_open needs of a built task; `*json` is the caller's, json_decref. */
 sn_status sn_task_to_json(json_t **json, const sn_task *task, sn_error *error);
 
-/** Open a prepared task again: the data set is not looked through, the cache is only mapped. */
+/** Open a built task again: the data set is not looked through, the cache is only mapped. */
 sn_status sn_task_open(sn_task *task, const json_t *json, sn_error *error);
 
 /** Free what a task holds; an all-zero task is allowed. */
@@ -64,7 +78,7 @@ typedef struct sn_task_run {
 
 /**
  * The key of a result: a hash of the network and of all else that its weights depend on (data, preprocessing,
- * split, options, kind of device). Equal keys, equal weights; threads and memory play no part.
+ * split, options, device and its kernels). Equal keys, equal weights; threads and memory play no part.
  */
 sn_status sn_task_key(char key[SN_HASH_TEXT], const sn_task *task, const sn_task_run *run, sn_error *error);
 

@@ -27,6 +27,12 @@ expect 0 '*' inspect whole
 output_has 'best '
 expect 2 'segnas3d: *seed*' $search -o whole --iterations 4 --seed 2
 error_is_one_line
+find whole -type f ! -name lock -exec cksum {} + >before.txt
+expect 2 'segnas3d: *size*' $search -o whole --iterations 4 --size 12
+find whole -type f ! -name lock -exec cksum {} + >after.txt
+cmp -s before.txt after.txt || fail "a refused command changed the study: $(diff before.txt after.txt)"
+expect 2 'segnas3d: *--memory*' $search -o tight --iterations 4 --memory 1K
+[ ! -e tight ] || fail 'a search that cannot begin left files'
 
 # The winner, trained with one thread and with two: the same model but for the time it took.
 train="train data --study whole --size auto --epochs 2"
@@ -37,6 +43,23 @@ expect 0 '*' $train -o one.safetensors --threads 1
 grep -q 'trained already' err || fail "a finished training was begun again: $(cat err)"
 expect 2 'segnas3d: one.safetensors: *' $train -o one.safetensors --seed 7
 [ ! -e one.safetensors.part ] || fail 'the state of a finished training was left'
+
+# A training that is under way, or was interrupted, is safe from other commands with its name.
+long="train data --arch n=2 --size auto --epochs 1000000 -o long.safetensors"
+"$program" $long >/dev/null 2>&1 &
+running=$!
+while [ ! -e long.safetensors.part/checkpoint ]; do
+    kill -0 $running || break
+    sleep 0.1
+done
+expect 1 "segnas3d: long.safetensors.part: process $running *" $long
+kill $running
+got=0
+wait $running || got=$?
+[ "$got" -eq 130 ] || fail "an interrupted training ended with exit code $got"
+expect 2 'segnas3d: long.safetensors.part: *' $long --seed 2
+error_is_one_line
+[ -e long.safetensors.part/checkpoint ] || fail 'the state of an interrupted training was lost'
 
 # Predictions on the images' own grids, the same of both models.
 expect 0 '*' predict one.safetensors data --split test -o first

@@ -22,7 +22,8 @@ static int setup(void **state)
         "{\"n\": {\"lower\": 8, \"upper\": 12}, \"p\": 2, \"sup\": {\"lower\": 0, \"upper\": 2}, \"res\": 1, "
         "\"nodes\": 2, \"ops\": [{\"lower\": 0, \"upper\": 3}]}");
     sn_task_options options = {.dataset = root, .split = SN_SPLIT_OPTIONS_INIT};
-    CHECK_OK(sn_task_prepare(&task, &options, in_folder(root, "cache"), 2, NULL, &error), error);
+    CHECK_OK(sn_task_prepare(&task, &options, NULL, &error), error);
+    CHECK_OK(sn_task_build(&task, in_folder(root, "cache"), 2, NULL, &error), error);
     CHECK_OK(sn_space_load(&space, in_folder(root, "space.json"), &error), error);
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "backend/backend.h"
 #include "base/interrupt.h"
 #include "model/model.h"
 #include "train/task.h"
@@ -20,7 +21,8 @@ static int setup(void **state)
     root = *state;
     write_blobs(root, 6);
     sn_task_options options = {.dataset = root, .split = SN_SPLIT_OPTIONS_INIT};
-    CHECK_OK(sn_task_prepare(&task, &options, in_folder(root, "cache"), 2, NULL, &error), error);
+    CHECK_OK(sn_task_prepare(&task, &options, NULL, &error), error);
+    CHECK_OK(sn_task_build(&task, in_folder(root, "cache"), 2, NULL, &error), error);
     return 0;
 }
 
@@ -133,13 +135,19 @@ static void a_strange_checkpoint_is_ignored(void **state)
     CHECK_OK(train(&whole, &run, NULL, &error), error);
     run.checkpoint = in_folder(root, "strange");
     write_text(root, "strange", "not a checkpoint");
+    assert_false(sn_checkpoint_is_foreign(run.checkpoint, "this one"));
     CHECK_OK(train(&again, &run, NULL, &error), error);
     assert_same_weights(&whole, &again);
     sn_train_result_clear(&again);
     remove(in_folder(root, "strange"));
     run.options.seed = 2; /* leaves its checkpoint */
     CHECK_OK(train(&other, &run, NULL, &error), error);
+    char key[SN_HASH_TEXT];
+    CHECK_OK(sn_task_key(key, &task, &run, &error), error);
+    assert_false(sn_checkpoint_is_foreign(run.checkpoint, key));
     run.options.seed = 1;
+    CHECK_OK(sn_task_key(key, &task, &run, &error), error);
+    assert_true(sn_checkpoint_is_foreign(run.checkpoint, key));
     CHECK_OK(train(&again, &run, NULL, &error), error);
     assert_same_weights(&whole, &again);
     sn_train_result_clear(&whole);
@@ -180,23 +188,55 @@ static void a_network_over_the_budget_is_refused_before_it_runs(void **state)
     sn_train_result_clear(&result);
 }
 
-static void the_key_is_the_result_s(void **state)
+static void assert_key(bool same, const char *key, const sn_task_run *run)
+{
+    sn_error error = SN_ERROR_INIT;
+    char other[SN_HASH_TEXT];
+    CHECK_OK(sn_task_key(other, &task, run, &error), error);
+    assert_int_equal(strcmp(key, other) == 0, same);
+}
+
+static void what_changes_no_weights_is_not_in_the_key(void **state)
 {
     (void)state;
     sn_error error = SN_ERROR_INIT;
-    char key[SN_HASH_TEXT], other[SN_HASH_TEXT];
-    sn_task_run run = small_run(1), same = small_run(2), seed = small_run(1), spelled = small_run(1);
+    char key[SN_HASH_TEXT];
+    sn_task_run run = small_run(1), same = small_run(2), spelled = small_run(1);
     same.memory = 12345678;
     same.checkpoint = "elsewhere";
-    seed.options.seed = 2;
     CHECK_OK(sn_arch_parse(&spelled.arch, "n=8 p=2 sup=1 res=1 nodes=4 ops=2,0,0,6,0,2", &error), error);
     CHECK_OK(sn_task_key(key, &task, &run, &error), error);
-    CHECK_OK(sn_task_key(other, &task, &same, &error), error);
-    assert_string_equal(key, other);
-    CHECK_OK(sn_task_key(other, &task, &spelled, &error), error);
-    assert_string_equal(key, other); /* a node that only passes on is no node */
-    CHECK_OK(sn_task_key(other, &task, &seed, &error), error);
-    assert_string_not_equal(key, other);
+    assert_key(true, key, &same);
+    assert_key(true, key, &spelled); /* a node that only passes on is no node */
+}
+
+static void what_changes_the_weights_is_in_the_key(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    char key[SN_HASH_TEXT];
+    sn_task_run run = small_run(1), other[7];
+    for (int i = 0; i < 7; i++)
+        other[i] = run;
+    other[0].options.epochs++;
+    other[1].options.batch++;
+    other[2].options.seed++;
+    other[3].options.learning_rate *= 1.0000001;
+    other[4].options.dropout = 0;
+    other[5].options.loss = SN_LOSS_DICE_CE;
+    other[6].device = "checked:cpu";
+    CHECK_OK(sn_task_key(key, &task, &run, &error), error);
+    for (int i = 0; i < 7; i++)
+        assert_key(false, key, &other[i]);
+    const sn_backend *backend;
+    sn_device *device;
+    CHECK_OK(sn_backend_find(&backend, "cpu", &error), error);
+    CHECK_OK(backend->open(&device, &(sn_device_options){.threads = 1}, &error), error);
+    bool portable = strcmp(backend->kernels(device), "portable") == 0; /* all that this processor has */
+    backend->close(device);
+    setenv("SEGNAS3D_ISA", "portable", 1);
+    assert_key(portable, key, &run);
+    unsetenv("SEGNAS3D_ISA");
 }
 
 static void a_task_opens_again_from_its_json(void **state)
@@ -252,7 +292,8 @@ int main(void)
         cmocka_unit_test(a_strange_checkpoint_is_ignored),
         cmocka_unit_test(blobs_are_learned),
         cmocka_unit_test(a_network_over_the_budget_is_refused_before_it_runs),
-        cmocka_unit_test(the_key_is_the_result_s),
+        cmocka_unit_test(what_changes_no_weights_is_not_in_the_key),
+        cmocka_unit_test(what_changes_the_weights_is_in_the_key),
         cmocka_unit_test(a_task_opens_again_from_its_json),
         cmocka_unit_test(the_model_file_tells_how_it_was_trained),
     };
