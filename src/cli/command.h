@@ -22,6 +22,7 @@ typedef struct cli_command {
     const char *name;
     const char *summary; /* one line of `segnas3d --help` */
     cli_run *run;
+    bool goes_on; /* interrupted, the same command goes on where it was; else it begins again */
 } cli_command;
 
 cli_run cmd_check, cmd_evaluate, cmd_inspect, cmd_predict, cmd_search, cmd_synth, cmd_train;

@@ -119,7 +119,8 @@ int main(int argc, char **argv)
     sn_status status =
         command != NULL ? command_run(&partly, command, argc - 1, argv + 1, &error) : SN_ERR_ARG;
     if (status == SN_ERR_INTERRUPTED)
-        fprintf(stderr, "segnas3d: %s; the same command %s\n", error.text, command->goes_on ? "goes on" : "begins again");
+        fprintf(stderr, "segnas3d: %s; the same command %s\n", error.text,
+                command->goes_on ? "goes on" : "begins again");
     else if (status != SN_OK)
         fprintf(stderr, "segnas3d: %s\n", error.text);
     return status == SN_OK && partly ? EXIT_PARTLY : sn_status_exit_code(status);
