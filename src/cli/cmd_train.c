@@ -47,6 +47,9 @@ static sn_status parse(const char **dataset, train_options *options, int argc, c
     *dataset = argv[0];
     if ((options->study != NULL) + (options->arch != NULL) + (options->net != NULL) != 1)
         return sn_error_set(error, SN_ERR_ARG, "train: give one of --study, --arch and --net");
+    if (sn_path_name(options->output)[0] == '\0' || sn_path_is_folder(options->output))
+        return sn_error_set(error, SN_ERR_ARG,
+                            "train: option --output: \"%s\" is a folder; name a file in it", options->output);
     return SN_OK;
 }
 

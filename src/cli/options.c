@@ -25,12 +25,13 @@ sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error)
             (*rest != '\0' && strcmp(rest, "B") && strcmp(rest, "iB")))
             continue;
         value = floor(ldexp(value, 10 * i));
-        if (value < 1 || value > 0x1p60)
+        if (value < 0x1p20 || value > 0x1p60) /* "16" is not meant as 16 bytes */
             break;
         *bytes = (int64_t)value;
         return SN_OK;
     }
-    return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not an amount of memory such as 512M or 16G", text);
+    return sn_error_set(error, SN_ERR_ARG,
+                        "\"%s\" is not an amount of memory of at least 1M, such as 512M or 16G", text);
 }
 
 int64_t cli_memory_default(void)
@@ -298,6 +299,9 @@ sn_status cli_parse(int *operands, const cli_syntax *syntax, int argc, char **ar
     for (int i = 1; i < argc; i++) {
         const char *value = NULL;
         if (options_end || argv[i][0] != '-' || argv[i][1] == '\0') {
+            if (argv[i][0] == '\0') /* most often a shell variable that is not set */
+                return sn_error_set(error, SN_ERR_ARG, "%s: an argument is empty; usage: segnas3d %s %s",
+                                    syntax->command, syntax->command, syntax->usage);
             argv[(*operands)++] = argv[i];
             continue;
         }

@@ -37,7 +37,7 @@ void cli_training_table(cli_option *table, cli_training *options)
         {"cases", 0, CLI_INTEGER, "N", &options->cases, "use about N cases only, drawn with the seed", 3,
          1000000, false},
         {"folds", 0, CLI_INTEGER, "K", &options->folds, "K-fold cross-validation instead of 50/20/30 %", 2,
-         1000, false},
+         256, false},
         {"fold", 0, CLI_INTEGER, "I", &options->fold,
          "which fold is tested, from 0; or which entry of --splits", 0, 999, false},
         {"splits", 0, CLI_TEXT, "FILE", &options->splits, "nnU-Net's splits_final.json", 0, 0, false},

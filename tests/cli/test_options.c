@@ -79,9 +79,10 @@ static void memory_takes_units(void **state)
     static const struct {
         const char *text;
         int64_t bytes;
-    } good[] = {{"512M", 512LL << 20}, {"16G", 16LL << 30}, {"16GiB", 16LL << 30}, {"2GB", 2LL << 30},
-                {"1T", 1LL << 40},     {"100", 100},        {"4K", 4096},          {"0.5G", 1LL << 29}};
-    static const char *const bad[] = {"", "0", "-1G", "16Gs", "G", "1e30G", "16 G", "nan", "16g"};
+    } good[] = {{"512M", 512LL << 20}, {"16G", 16LL << 30},  {"16GiB", 16LL << 30}, {"2GB", 2LL << 30},
+                {"1T", 1LL << 40},     {"2000000", 2000000}, {"4096K", 4194304},    {"0.5G", 1LL << 29}};
+    static const char *const bad[] = {"",     "0",   "-1G", "16Gs", "G",    "1e30G",
+                                      "16 G", "nan", "16g", "16",   "1000K"};
     int64_t bytes;
     sn_error error = SN_ERROR_INIT;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
@@ -110,8 +111,9 @@ static void messages_name_the_option_the_value_and_what_it_should_be(void **stat
     EXPECT_ERROR("test: option --rate: \"1,5\" is not a number from 0 to 1", "a", "--rate", "1,5");
     EXPECT_ERROR("test: option --choice: \"gpu\" is not one of cpu|cuda:0", "a", "--choice", "gpu");
     EXPECT_ERROR("test: option --choice: \"cp\" is not one of cpu|cuda:0", "a", "--choice", "cp");
-    EXPECT_ERROR("test: option --memory: \"16Q\" is not an amount of memory such as 512M or 16G", "a",
-                 "--memory", "16Q");
+    EXPECT_ERROR(
+        "test: option --memory: \"16Q\" is not an amount of memory of at least 1M, such as 512M or 16G", "a",
+        "--memory", "16Q");
     EXPECT_ERROR("test: option --text needs a value: --text TEXT", "a", "--text");
     EXPECT_ERROR("test: option --flag takes no value", "a", "--flag=1");
     EXPECT_ERROR("test: option --output DIR is missing; usage: segnas3d test A [B] -o DIR", "a");
