@@ -94,13 +94,15 @@ static sn_status add_path(subject *self, const char *path, sn_error *error)
     return status;
 }
 
-static const char *extension_of(const char *path)
+static const char *ending_of(const char *path)
 {
-    size_t length = strlen(path);
-    if (length > 7 && strcmp(path + length - 7, ".nii.gz") == 0)
-        return path + length - 7;
-    const char *dot = strrchr(sn_path_name(path), '.');
-    return dot == NULL ? path + length : dot;
+    return path + sn_nifti_stem(path);
+}
+
+/* Of the result: one file also where the image is a pair of files. */
+static const char *result_ending(const char *image)
+{
+    return strcmp(ending_of(image), ".nii.gz") == 0 ? ".nii.gz" : ".nii";
 }
 
 /* DIR/CASE_0000.nii.gz of a model with several channels: its other channels are its neighbours. */
@@ -108,10 +110,10 @@ static sn_status add_channel_files(subject *self, const char *first, int channel
 {
     sn_status status = SN_OK;
     char *path = NULL;
-    const char *extension = extension_of(first);
-    int stem = (int)(extension - first) - 4; /* without the four digits */
+    const char *ending = ending_of(first);
+    int stem = (int)(ending - first) - 4; /* without the four digits */
     for (int c = 0; c < channels && status == SN_OK; c++) {
-        status = sn_string_format(&path, error, "%.*s%04d%s", stem, first, c, extension);
+        status = sn_string_format(&path, error, "%.*s%04d%s", stem, first, c, ending);
         if (status == SN_OK)
             status = add_path(self, path, error);
         sn_free(path);
@@ -122,8 +124,8 @@ static sn_status add_channel_files(subject *self, const char *first, int channel
 
 static bool has_channel_suffix(const char *path)
 {
-    const char *extension = extension_of(path);
-    return extension - path > 5 && strncmp(extension - 5, "_0000", 5) == 0;
+    const char *ending = ending_of(path);
+    return ending - path > 5 && strncmp(ending - 5, "_0000", 5) == 0;
 }
 
 static sn_status add_comma_files(subject *self, char *list, sn_error *error)
@@ -152,7 +154,7 @@ static sn_status subject_of_operand(subject *self, char *operand, int channels, 
     else
         SN_TRY(add_path(self, operand, error));
     SN_TRY(sn_case_name(&stem, self->paths[0], listed || (numbered && channels > 1), error));
-    SN_TRY(sn_string_format(&self->name, error, "%s%s", stem, extension_of(self->paths[0])));
+    SN_TRY(sn_string_format(&self->name, error, "%s%s", stem, result_ending(self->paths[0])));
 done:
     sn_free(stem);
     return status;
@@ -164,7 +166,7 @@ static sn_status subject_of_case(subject *self, const sn_case *from, sn_error *e
     SN_TRY(sn_alloc(&self->paths, (size_t)from->image_count, sizeof *self->paths, error));
     for (int i = 0; i < from->image_count; i++)
         SN_TRY(add_path(self, from->images[i], error));
-    SN_TRY(sn_string_format(&self->name, error, "%s%s", from->name, extension_of(from->images[0])));
+    SN_TRY(sn_string_format(&self->name, error, "%s%s", from->name, result_ending(from->images[0])));
     self->label = from->label;
 done:
     return status;
@@ -203,7 +205,8 @@ done:
 
 static bool is_dataset(const char *path)
 {
-    return sn_path_is_folder(path) || strcmp(extension_of(path), ".json") == 0;
+    size_t length = strlen(path);
+    return sn_path_is_folder(path) || (length > 5 && strcmp(path + length - 5, ".json") == 0);
 }
 
 /* `*dataset` is NULL where images are named; it must outlive the subjects. */

@@ -70,6 +70,17 @@ output_has 'mean of the labels'
 expect 4 '*' predict one.safetensors data/imagesTr/case_000.nii.gz nowhere.nii.gz -o third
 [ -e third/case_000.nii.gz ] || fail 'the image that is there was not segmented'
 expect 3 'segnas3d: *nowhere*' predict one.safetensors nowhere.nii.gz -o third
+# An image that is a pair of files, header and voxels: the result is one file, with the same labels.
+zcat data/imagesTr/case_000.nii.gz >pair.nii
+expect 0 '*' predict one.safetensors pair.nii -o single
+head -c 348 pair.nii >pair.hdr
+tail -c +353 pair.nii >pair.img
+printf '\0\0\0\0' | dd of=pair.hdr bs=1 seek=108 conv=notrunc 2>/dev/null # the voxels begin at 0
+printf 'ni1' | dd of=pair.hdr bs=1 seek=344 conv=notrunc 2>/dev/null
+expect 0 '*' predict one.safetensors pair.hdr -o double
+tail -c +353 single/pair.nii >single.txt
+tail -c +353 double/pair.nii >double.txt
+cmp -s single.txt double.txt || fail 'an image in two files is segmented in another way'
 expect 0 '*' inspect one.safetensors
 output_has 'architecture'
 
