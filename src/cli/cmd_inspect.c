@@ -137,7 +137,10 @@ sn_status cmd_inspect(cli_context *context, int argc, char **argv, sn_error *err
     inspect_form form = options.dot ? INSPECT_DOT : options.json ? INSPECT_JSON : INSPECT_TEXT;
     if (options.subject == NULL)
         return network_print(&options, form, error);
-    if (sn_path_is_folder(options.subject))
-        return inspect_study_print(options.subject, form, error);
-    return model_print(&options, form, error);
+    if (!sn_path_is_folder(options.subject))
+        return model_print(&options, form, error);
+    if (options.dot || options.size[0] > 0)
+        return sn_error_set(error, SN_ERR_ARG,
+                            "inspect: --dot and --size are for one network; %s is a folder", options.subject);
+    return inspect_study_print(options.subject, form, error);
 }

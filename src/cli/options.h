@@ -49,7 +49,7 @@ typedef struct cli_syntax {
  */
 sn_status cli_parse(int *operands, const cli_syntax *syntax, int argc, char **argv, sn_error *error);
 
-/** Parse bytes, 1 MiB or more: digits, perhaps a fraction, and K, M, G or T (powers of 1024, "GiB" and "GB" alike). */
+/** Parse bytes, at least 1M: digits, perhaps a fraction, and K, M, G or T (powers of 1024; "GiB" is "G"). */
 sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error);
 
 /** The budget where --memory is not given: nine tenths of what this process may use, in bytes. */
