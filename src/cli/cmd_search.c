@@ -149,10 +149,9 @@ static sn_status settings_agree(sn_study *study, const sn_trials *trials, sn_err
     SN_TRY(sn_space_to_json(&space, trials->space, error));
     SN_TRY(sn_task_identity(&data, trials->task, error));
     json_object_set(settings, "space", space);
+    json_object_set(settings, "dataset", json_object_get(data, "fingerprint"));
+    json_object_del(data, "fingerprint");
     json_object_update(settings, data);
-    json_object_set(settings, "dataset",
-                    json_object_get(data, "fingerprint")); /* the name that a user knows */
-    json_object_del(settings, "fingerprint");
     json_object_set_new(settings, "memory", json_integer(trials->run.memory));
     json_object_set_new(settings, "device", json_string(trials->run.device));
     SN_TRY(sn_study_settings_agree(study, settings, error));
