@@ -215,14 +215,17 @@ static sn_status check_output(bool *done, const char *output, const char *key, s
                         output);
 }
 
+/* The memory is checked before the cache is built: that may take long. */
 static sn_status train(cli_context *context, sn_task *task, const sn_task_run *run, const workplace *part,
                        const char *output, sn_error *error)
 {
     sn_status status;
+    sn_train_shape shape = sn_task_shape(task);
     sn_train_result result = {0};
     watcher watch = {.progress = context->progress, .epochs = run->options.epochs, .best = NAN};
     sn_train_observer observer = {.image_done = image_done, .epoch_done = epoch_done, .context = &watch};
     cli_training_announce(task);
+    SN_TRY(sn_train_check_memory(&run->arch, &shape, &run->options, run->device, run->memory, error));
     SN_TRY(sn_task_build(task, part->cache, run->threads, context->progress, error));
     SN_TRY(sn_task_train(&result, task, run, output, &observer, error));
     sn_progress_bar_clear(context->bar);

@@ -94,3 +94,20 @@ done:
         backend->close(opened);
     return status;
 }
+
+sn_status sn_train_check_memory(const sn_arch *arch, const sn_train_shape *shape,
+                                const sn_train_options *options, const char *device, int64_t budget,
+                                sn_error *error)
+{
+    int64_t bytes, parameters;
+    if (budget == 0)
+        return SN_OK;
+    sn_status status = sn_train_plan(&bytes, &parameters, arch, shape, options, device, error);
+    if (status != SN_OK || bytes <= budget)
+        return status;
+    return sn_error_set(
+        error, SN_ERR_MEMORY,
+        "the network needs %.0f MiB to train and the budget is %.0f MiB; raise --memory, or take a "
+        "smaller --size or network",
+        (double)bytes / 0x1p20, (double)budget / 0x1p20);
+}

@@ -49,4 +49,9 @@ void sn_train_graph_clear(sn_train_graph *graph);
 sn_status sn_train_plan(int64_t *bytes, int64_t *parameters, const sn_arch *arch, const sn_train_shape *shape,
                         const sn_train_options *options, const char *device, sn_error *error);
 
+/** SN_ERR_MEMORY where a training needs more than `budget` bytes (0: no limit), naming both. */
+sn_status sn_train_check_memory(const sn_arch *arch, const sn_train_shape *shape,
+                                const sn_train_options *options, const char *device, int64_t budget,
+                                sn_error *error);
+
 #endif

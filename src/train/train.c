@@ -14,22 +14,6 @@
 
 /* ---- begin and end ---- */
 
-static sn_status check_budget(const sn_train_input *input, const sn_train_shape *shape, sn_error *error)
-{
-    int64_t bytes, parameters;
-    if (input->memory == 0)
-        return SN_OK;
-    sn_status status =
-        sn_train_plan(&bytes, &parameters, input->arch, shape, input->options, input->device, error);
-    if (status != SN_OK || bytes <= input->memory)
-        return status;
-    return sn_error_set(
-        error, SN_ERR_MEMORY,
-        "the network needs %.0f MiB to train and the budget is %.0f MiB; raise --memory, or take a "
-        "smaller --size or network",
-        (double)bytes / 0x1p20, (double)input->memory / 0x1p20);
-}
-
 /* w_l = (sum_k f_k / f_l)^0.5, 0 where f_l = 0; f are shares, so their sum is 1. Source: docs/method.md
  * section 4. */
 static sn_status upload_label_weights(sn_trainer *self, sn_error *error)
@@ -60,7 +44,7 @@ static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn
     self->nadam.rate = options->learning_rate;
     sn_train_shape shape = {sn_cache_channels(input->cache), self->classes, {size[0], size[1], size[2]}};
     size_t label_values = (size_t)options->epochs * (size_t)self->classes;
-    SN_TRY(check_budget(input, &shape, error));
+    SN_TRY(sn_train_check_memory(input->arch, &shape, options, input->device, input->memory, error));
     SN_TRY(sn_backend_find(&self->backend, input->device, error));
     SN_TRY(self->backend->open(&self->device, &(sn_device_options){.threads = input->threads}, error));
     SN_TRY(sn_train_graph_make(&self->graph, input->arch, &shape, options, SN_F32, error));
