@@ -1,5 +1,7 @@
 /* How long a search will take: search/trial.h, sn_trials_estimate_time. */
 
+#include <math.h>
+
 #include "arch/build.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
@@ -40,42 +42,53 @@ done:
     return status;
 }
 
-/* The work of random points: how many can be trained, their mean multiply-adds, and the first of them. */
-static sn_status sample_space(int *trained, double *mean_work, sn_arch *first, double *first_work,
-                              const sn_trials *trials, sn_error *error)
+/* Random points of the space that can be trained. */
+typedef struct sample {
+    int count;
+    sn_arch archs[POINTS];
+    double work[POINTS]; /* multiply-adds */
+} sample;
+
+static sn_status sample_point(sample *self, const sn_trials *trials, const double *x, sn_error *error)
 {
     sn_status status = SN_OK;
-    double *lower = NULL, *upper = NULL, *x = NULL, sum = 0;
-    size_t dimensions = (size_t)sn_space_dimensions(trials->space);
+    sn_arch_summary summary;
+    sn_arch *arch = &self->archs[self->count];
+    const sn_task_run *run = &trials->run;
     sn_train_shape shape = sn_task_shape(trials->task);
-    sn_search_objective objective = sn_trials_objective((sn_trials *)trials);
+    sn_space_arch(arch, trials->space, x);
+    if (!sn_arch_legal(arch, NULL))
+        return SN_OK;
+    status = sn_train_check_memory(arch, &shape, &run->options, run->device, run->memory, error);
+    if (status == SN_ERR_MEMORY)
+        return SN_OK;
+    SN_TRY(status);
+    SN_TRY(sn_arch_summarise(&summary, arch, shape.channels, shape.size, shape.classes, error));
+    self->work[self->count++] = (double)summary.multiply_adds;
+done:
+    return status;
+}
+
+static sn_status sample_space(sample *self, const sn_trials *trials, sn_error *error)
+{
+    sn_status status;
+    double *lower = NULL, *upper = NULL, *x = NULL;
+    size_t dimensions = (size_t)sn_space_dimensions(trials->space);
     sn_random random = sn_random_begin(trials->run.options.seed, SN_RANDOM_SHUFFLE, UINT64_MAX);
-    *trained = 0;
     SN_TRY(sn_alloc(&lower, dimensions, sizeof *lower, error));
     SN_TRY(sn_alloc(&upper, dimensions, sizeof *upper, error));
     SN_TRY(sn_alloc(&x, dimensions, sizeof *x, error));
     sn_space_bounds(trials->space, lower, upper);
     for (int i = 0; i < POINTS; i++) {
-        sn_proposal proposal = {0};
-        sn_arch arch;
-        sn_arch_summary summary;
         for (size_t d = 0; d < dimensions; d++)
             x[d] = lower[d] + (upper[d] - lower[d]) * sn_random_uniform(&random);
-        status = objective.propose(&proposal, x, (int)dimensions, objective.context, error);
-        sn_outcome outcome = proposal.outcome;
-        sn_proposal_clear(&proposal);
-        SN_TRY(status);
-        if (outcome != SN_OUTCOME_TRAINED)
-            continue;
-        sn_space_arch(&arch, trials->space, x);
-        SN_TRY(sn_arch_summarise(&summary, &arch, shape.channels, shape.size, shape.classes, error));
-        sum += (double)summary.multiply_adds;
-        if (++*trained == 1) {
-            *first = arch;
-            *first_work = (double)summary.multiply_adds;
-        }
+        SN_TRY(sample_point(self, trials, x, error));
     }
-    *mean_work = *trained > 0 ? sum / *trained : 0;
+    if (self->count == 0)
+        status = sn_error_set(error, SN_ERR_ARG,
+                              "of %d random points of the space not one is a legal network within the memory "
+                              "budget of %.0f MiB; raise --memory or take a smaller --size",
+                              POINTS, (double)trials->run.memory / 0x1p20);
 done:
     sn_free(lower);
     sn_free(upper);
@@ -83,29 +96,42 @@ done:
     return status;
 }
 
+static double mean_work(const sample *self)
+{
+    double sum = 0;
+    for (int i = 0; i < self->count; i++)
+        sum += self->work[i];
+    return sum / self->count;
+}
+
+/* The network whose work is nearest to `work`: small and large ones run at other speeds. */
+static int nearest_network(const sample *self, double work)
+{
+    int nearest = 0;
+    for (int i = 1; i < self->count; i++)
+        if (fabs(self->work[i] - work) < fabs(self->work[nearest] - work))
+            nearest = i;
+    return nearest;
+}
+
 sn_status sn_trials_estimate_time(sn_trials_estimate *estimate, const sn_trials *trials, int iterations,
                                   sn_error *error)
 {
     sn_status status;
-    int trained;
-    sn_arch first;
-    double mean_work = 0, first_work = 1, seconds;
+    sample *points = NULL;
+    double seconds = 0;
     const int *count = trials->task->split.count;
-    SN_TRY(sample_space(&trained, &mean_work, &first, &first_work, trials, error));
-    if (trained == 0) {
-        status = sn_error_set(error, SN_ERR_ARG,
-                              "of %d random points of the space not one is a legal network within the memory "
-                              "budget of %.0f MiB; "
-                              "raise --memory or take a smaller --size",
-                              POINTS, (double)trials->run.memory / 0x1p20);
-        goto done;
-    }
-    SN_TRY(measure_image(&seconds, trials, &first, error));
-    estimate->image_seconds = seconds * mean_work / first_work;
-    estimate->trained_share = (double)trained / POINTS;
+    SN_TRY(sn_alloc(&points, 1, sizeof *points, error));
+    SN_TRY(sample_space(points, trials, error));
+    double work = mean_work(points);
+    int network = nearest_network(points, work);
+    SN_TRY(measure_image(&seconds, trials, &points->archs[network], error));
+    estimate->image_seconds = seconds * work / points->work[network];
+    estimate->trained_share = (double)points->count / POINTS;
     /* A validation image costs about a third of a training image: forward only. */
     estimate->search_seconds = iterations * estimate->trained_share * trials->run.options.epochs *
                                estimate->image_seconds * (count[SN_TRAINING] + count[SN_VALIDATION] / 3.0);
 done:
+    sn_free(points);
     return status;
 }

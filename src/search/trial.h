@@ -39,7 +39,7 @@ typedef struct sn_trials_estimate {
 } sn_trials_estimate;
 
 /**
- * Estimate a search: the work of 100 random points, at the speed of one measured training step.
+ * Estimate a search: the mean work of 100 random points, at the measured speed of the network nearest to it.
  *
  * @return SN_OK; SN_ERR_ARG no point can be trained: no legal network fits the memory budget
  */
