@@ -43,8 +43,7 @@ done:
     return status;
 }
 
-/* The error of a path that cannot be written, and what helps. */
-static sn_status error_write(const char *path, const char *what, int cause, sn_error *error)
+sn_status sn_path_error(const char *path, const char *what, int cause, sn_error *error)
 {
     const char *remedy = "choose another place";
     if (cause == ENOSPC || cause == EDQUOT)
@@ -75,7 +74,7 @@ sn_status sn_file_writer_open(sn_file_writer **writer, const char *path, sn_erro
     SN_TRY(sn_string_format(&self->temporary, error, "%s.%ld.tmp", path, (long)getpid()));
     self->stream = fopen(self->temporary, "wb");
     if (self->stream == NULL) {
-        status = error_write(path, "write", errno, error);
+        status = sn_path_error(path, "write", errno, error);
         goto done;
     }
     *writer = self;
@@ -90,11 +89,19 @@ FILE *sn_file_writer_stream(sn_file_writer *writer)
     return writer->stream;
 }
 
+/* Why writing to a stream failed: an earlier failure's errno is long overwritten, so it is provoked again. */
+static int write_again(FILE *stream)
+{
+    static const char block[4096] = {0};
+    errno = EIO;
+    clearerr(stream);
+    return fwrite(block, 1, sizeof block, stream) < sizeof block || fflush(stream) != 0 ? errno : EIO;
+}
+
 sn_status sn_file_writer_commit(sn_file_writer *writer, sn_error *error)
 {
-    errno = 0;
-    bool failed = fflush(writer->stream) != 0 || ferror(writer->stream) || fsync(fileno(writer->stream)) != 0;
-    int cause = errno;
+    bool failed = ferror(writer->stream) || fflush(writer->stream) != 0 || fsync(fileno(writer->stream)) != 0;
+    int cause = ferror(writer->stream) ? write_again(writer->stream) : errno;
     if (fclose(writer->stream) != 0 && !failed) {
         failed = true;
         cause = errno;
@@ -105,7 +112,7 @@ sn_status sn_file_writer_commit(sn_file_writer *writer, sn_error *error)
         cause = errno;
     }
     if (failed)
-        return error_write(writer->path, "write", cause, error);
+        return sn_path_error(writer->path, "write", cause, error);
     sn_free(writer->temporary);
     writer->temporary = NULL;
     return SN_OK;
@@ -158,7 +165,7 @@ sn_status sn_folder_create(const char *path, sn_error *error)
             continue;
         *slash = '\0';
         if (mkdir(prefix, 0777) != 0 && errno != EEXIST) {
-            status = error_write(prefix, "create the folder", errno, error);
+            status = sn_path_error(prefix, "create the folder", errno, error);
             goto done;
         }
         *slash = kept;

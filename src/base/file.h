@@ -46,6 +46,14 @@ sn_status sn_folder_remove(const char *path, sn_error *error);
 /** True where `path` exists (of whatever kind). */
 bool sn_path_exists(const char *path);
 
+/**
+ * Describe that the system refused to write, and what helps: "PATH: cannot WHAT: CAUSE; HELP".
+ *
+ * @param[in] cause errno's value
+ * @return SN_ERR_IO
+ */
+sn_status sn_path_error(const char *path, const char *what, int cause, sn_error *error);
+
 /** Whether two paths lead to one file that exists. */
 bool sn_path_same(const char *a, const char *b);
 

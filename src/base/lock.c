@@ -42,7 +42,7 @@ static sn_status lock_take(int file, const char *path, const char *folder, sn_er
     }
     int length = snprintf(holder, sizeof holder, "%ld", (long)getpid());
     if (ftruncate(file, 0) != 0 || pwrite(file, holder, (size_t)length, 0) != length)
-        return sn_error_set(error, SN_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+        return sn_path_error(path, "write", errno, error);
     return SN_OK;
 }
 
@@ -55,7 +55,7 @@ sn_status sn_folder_lock(int *lock, const char *folder, sn_error *error)
     SN_TRY(sn_path_join(&path, folder, "lock", error));
     file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) {
-        status = sn_error_set(error, SN_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+        status = sn_path_error(path, "write", errno, error);
         goto done;
     }
     SN_TRY(lock_take(file, path, folder, error));

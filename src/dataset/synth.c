@@ -477,7 +477,7 @@ sn_status sn_synthesise(const char *out, const char *image, const char *labels,
     SN_TRY(sn_folder_remove(temporary, error)); /* of a run that was killed */
     SN_TRY(cohort_make(temporary, sn_path_name(folder), &from, options, error));
     if (rename(temporary, folder) != 0)
-        status = sn_error_set(error, SN_ERR_IO, "%s: cannot create: %s", folder, strerror(errno));
+        status = sn_path_error(folder, "create", errno, error);
 done:
     if (status != SN_OK && temporary != NULL)
         sn_folder_remove(temporary, NULL);

@@ -116,7 +116,8 @@ sn_status sn_canvas_write(const char *path, const sn_canvas *canvas, sn_error *e
         .format = PNG_FORMAT_RGB,
     };
     SN_TRY(sn_file_writer_open(&writer, path, error));
-    if (!png_image_write_to_stdio(&image, sn_file_writer_stream(writer), 0, canvas->pixels, 0, NULL)) {
+    FILE *stream = sn_file_writer_stream(writer); /* a failure to write shows in commit */
+    if (!png_image_write_to_stdio(&image, stream, 0, canvas->pixels, 0, NULL) && !ferror(stream)) {
         status = sn_error_set(error, SN_ERR_IO, "%s: cannot write: %s", path, image.message);
         goto done;
     }
