@@ -30,8 +30,8 @@ typedef struct sn_task {
 } sn_task;
 
 /**
- * Open a data set, split it and determine its preprocessing. Reads every file once and writes nothing, so that
- * whatever is wrong with the data set or the options is said before anything is made.
+ * Open a data set, split it and determine its preprocessing. Reads every file once and writes nothing: what is
+ * wrong with the options or the data set's files is said before anything is made.
  *
  * @param[out] task     sn_task_clear
  * @param[in]  progress may be NULL
@@ -49,8 +49,8 @@ sn_status sn_task_build(sn_task *task, const char *folder, int threads, const sn
                         sn_error *error);
 
 /**
- * What of a task results depend on: {"fingerprint", "preprocessing", "split"}, not where things lie. `*json` is
- * the caller's, json_decref.
+ * What of a task results depend on: {"fingerprint", "preprocessing", "split"}, not where things lie. `*json`
+ * is the caller's, json_decref.
  */
 sn_status sn_task_identity(json_t **json, const sn_task *task, sn_error *error);
 

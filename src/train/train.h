@@ -65,7 +65,7 @@ void sn_train_result_clear(sn_train_result *result);
 sn_status sn_train(sn_train_result *result, const sn_train_input *input, const sn_train_observer *observer,
                    sn_error *error);
 
-/** Whether a file is the checkpoint of another training than `key` says: sn_train would begin in its place. */
+/** Whether a file is the checkpoint of another training than `key` says, which sn_train would overwrite. */
 bool sn_checkpoint_is_foreign(const char *path, const char *key);
 
 #endif
