@@ -30,8 +30,8 @@ typedef struct sn_task {
 } sn_task;
 
 /**
- * Open a data set, split it and determine its preprocessing. Reads every file once and writes nothing: what is
- * wrong with the options or the data set's files is said before anything is made.
+ * Open a data set, split it and determine its preprocessing. Reads every file once and writes nothing: what
+ * is wrong with the options or the data set's files is said before anything is made.
  *
  * @param[out] task     sn_task_clear
  * @param[in]  progress may be NULL
