@@ -172,6 +172,17 @@ done:
     return status;
 }
 
+/* A split says something of the data that it was made of only. */
+static void warn_of_other_data(const sn_model *model, const sn_dataset *dataset,
+                               const predict_options *options)
+{
+    const char *name = json_string_value(json_object_get(model->training, "dataset"));
+    if (name != NULL && strcmp(name, dataset->name) != 0)
+        sn_log(SN_LOG_WARNING,
+               "%s: trained on the data set \"%s\", this is \"%s\"; --split all takes every case",
+               options->model, name, dataset->name);
+}
+
 /* The labelled cases of a data set that belong to a part of the model's split, or all. */
 static sn_status subjects_of_dataset(subjects *self, const sn_dataset *dataset, const sn_model *model,
                                      const predict_options *options, sn_error *error)
@@ -189,6 +200,7 @@ static sn_status subjects_of_dataset(subjects *self, const sn_dataset *dataset, 
     if (!all) {
         SN_TRY(sn_split_part_parse(&part, options->split, error));
         SN_TRY(sn_json_object(&stored, model->training, "split", options->model, error));
+        warn_of_other_data(model, dataset, options);
         SN_TRY(sn_split_from_json(&split, stored, dataset, options->model, error));
     }
     int count = all ? dataset->count : split.count[part];
@@ -196,8 +208,9 @@ static sn_status subjects_of_dataset(subjects *self, const sn_dataset *dataset, 
         SN_TRY(subject_of_case(&self->items[self->count++], &dataset->cases[all ? i : split.cases[part][i]],
                                error));
     if (count == 0)
-        status = sn_error_set(error, SN_ERR_INPUT, "%s: no %s case in the model's split", options->images[0],
-                              sn_split_part_name(part));
+        status =
+            sn_error_set(error, SN_ERR_INPUT, "%s: the model's split has no %s case; choose another --split",
+                         options->model, sn_split_part_name(part));
 done:
     sn_split_clear(&split);
     return status;

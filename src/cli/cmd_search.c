@@ -212,6 +212,13 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
     trials.folder = options.output;
     SN_TRY(cli_training_apply(&task_options, &trials.run, &options.training, dataset, error));
     SN_TRY(sn_space_load(&space, options.space, error));
+    if (sn_space_dimensions(&space) == 0) {
+        status =
+            sn_error_set(error, SN_ERR_INPUT,
+                         "%s: leaves nothing to search; give a hyperparameter {\"lower\": a, \"upper\": b}",
+                         options.space);
+        goto done;
+    }
     SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
     SN_TRY(sn_study_open(&study, options.output, error));
     SN_TRY(resolve_memory(&trials.run.memory, study, error));

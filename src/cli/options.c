@@ -51,7 +51,7 @@ static sn_status number_parse(double *value, const cli_option *option, const cha
     const char *kind = whole ? "an integer" : "a number";
     if (!limited)
         return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not %s", text, kind);
-    if (option->maximum >= 0x1p31)
+    if (option->maximum >= 0x1p53)
         return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not %s of at least %g", text, kind,
                             option->minimum);
     return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not %s from %.10g to %.10g", text, kind,

@@ -157,6 +157,8 @@ static sn_status paths_set(sn_dataset *dataset, const char *path, sn_error *erro
     sn_status status;
     if (sn_path_is_folder(path)) {
         SN_TRY(sn_string_copy(&dataset->folder, path, error));
+        for (size_t end = strlen(path); end > 1 && path[end - 1] == '/'; end--)
+            dataset->folder[end - 1] = '\0'; /* its last part is a name */
         SN_TRY(sn_path_join(&dataset->path, path, "dataset.json", error));
     } else {
         int length = (int)(sn_path_name(path) - path);

@@ -85,10 +85,11 @@ static sn_status sample_space(sample *self, const sn_trials *trials, sn_error *e
         SN_TRY(sample_point(self, trials, x, error));
     }
     if (self->count == 0)
-        status = sn_error_set(error, SN_ERR_ARG,
-                              "of %d random points of the space not one is a legal network within the memory "
-                              "budget of %.0f MiB; raise --memory or take a smaller --size",
-                              POINTS, (double)trials->run.memory / 0x1p20);
+        status =
+            sn_error_set(error, SN_ERR_ARG,
+                         "of %d random points of the space not one is a legal network within the memory "
+                         "budget of %.0f MiB; raise --memory, or take a smaller --size or another --space",
+                         POINTS, (double)trials->run.memory / 0x1p20);
 done:
     sn_free(lower);
     sn_free(upper);
