@@ -84,7 +84,7 @@ static int worker(const char *master_pid)
     return sn_worker_main(master_pid, sn_trial_handler, NULL);
 }
 
-/* Where a standard stream is closed, no file may take its number: a message would be written into that file. */
+/* Where a standard stream is closed, no file may take its number: messages would be written into it. */
 static void streams_reserve(void)
 {
     int file;
