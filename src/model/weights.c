@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,6 +60,17 @@ sn_status sn_weights_download(sn_arrays *weights, const sn_graph *graph, sn_exec
     return status;
 }
 
+/* Every value a number? */
+static bool is_finite(const sn_array *array)
+{
+    const float *values = array->data;
+    int64_t count = array->desc.dtype == SN_F32 ? sn_tensor_count(&array->desc) : 0;
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
 sn_status sn_weights_check(const sn_arrays *weights, const sn_graph *graph, sn_weights_kind kind,
                            const char *source, sn_error *error)
 {
@@ -73,6 +85,10 @@ sn_status sn_weights_check(const sn_arrays *weights, const sn_graph *graph, sn_w
         if (!sn_tensor_desc_equal(&array->desc, &info->desc))
             return sn_error_set(error, SN_ERR_INPUT,
                                 "%s: the weights '%s' do not fit the network; copy the file again", source,
+                                info->name);
+        if (!is_finite(array))
+            return sn_error_set(error, SN_ERR_INPUT,
+                                "%s: damaged: a weight of '%s' is not a number; copy the file again", source,
                                 info->name);
     }
     return SN_OK;

@@ -24,7 +24,7 @@ sn_status sn_weights_download(sn_arrays *weights, const sn_graph *graph, sn_exec
                               sn_weights_kind kind, sn_error *error);
 
 /**
- * Check that weights fit a graph: every tensor of the kind is there, in its shape and type.
+ * Check that weights fit a graph: every tensor of the kind is there, in its shape and type, and all numbers.
  *
  * @param[in] source the file they come from, for the error text
  * @return SN_OK; SN_ERR_INPUT naming the tensor that is missing or does not fit

@@ -186,6 +186,20 @@ static void weights_of_another_network_are_refused(void **state)
     sn_model_clear(&model);
 }
 
+static void weights_that_are_no_numbers_are_refused(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_model model = random_model("n=8 p=2");
+    sn_predictor *predictor;
+    sn_predictor_options options = {.device = "cpu", .threads = 1};
+    ((float *)model.weights.items[1].data)[2] = NAN;
+    assert_int_equal(sn_predictor_create(&predictor, &model, "m.safetensors", &options, &error),
+                     SN_ERR_INPUT);
+    assert_names(error.text, (const char *[]){"m.safetensors", "damaged", model.weights.items[1].name, NULL});
+    sn_model_clear(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +209,7 @@ int main(void)
         cmocka_unit_test(a_budget_too_small_for_any_tile_is_refused),
         cmocka_unit_test_setup_teardown(a_model_is_read_as_it_was_written, folder_setup, folder_teardown),
         cmocka_unit_test(weights_of_another_network_are_refused),
+        cmocka_unit_test(weights_that_are_no_numbers_are_refused),
     };
     return cmocka_run_group_tests_name("predict", tests, NULL, NULL);
 }
