@@ -63,7 +63,7 @@ sn_status sn_weights_download(sn_arrays *weights, const sn_graph *graph, sn_exec
 /* Every value a number? */
 static bool is_finite(const sn_array *array)
 {
-    const float *values = array->data;
+    const float *values = (const float *)(const void *)array->data;
     int64_t count = array->desc.dtype == SN_F32 ? sn_tensor_count(&array->desc) : 0;
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(values[i]))

@@ -1,6 +1,8 @@
 /* Prediction: on the image's own grid, the same in tiles as in one piece. */
 #include "dataset/fixture.h"
 
+#include <math.h>
+
 #include "arch/build.h"
 #include "backend/backend.h"
 #include "base/random.h"
@@ -193,7 +195,7 @@ static void weights_that_are_no_numbers_are_refused(void **state)
     sn_model model = random_model("n=8 p=2");
     sn_predictor *predictor;
     sn_predictor_options options = {.device = "cpu", .threads = 1};
-    ((float *)model.weights.items[1].data)[2] = NAN;
+    ((float *)(void *)model.weights.items[1].data)[2] = NAN;
     assert_int_equal(sn_predictor_create(&predictor, &model, "m.safetensors", &options, &error),
                      SN_ERR_INPUT);
     assert_names(error.text, (const char *[]){"m.safetensors", "damaged", model.weights.items[1].name, NULL});
