@@ -35,7 +35,7 @@ static sn_status parse(const char **dataset, train_options *options, int argc, c
         .about =
             "Trains one network and writes it, with all that predictions need, to one file. Interrupted, the "
             "same "
-            "command goes on after the last finished epoch; until it is done its state is in MODEL.part.",
+            "command goes on where it was, to an epoch or so; until it is done its state is in MODEL.part.",
         .options = table,
         .operands_min = 1,
         .operands_max = 1,

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -49,7 +50,7 @@ static void history_from_rows(sn_trainer *self, const double *rows)
     }
 }
 
-sn_status sn_checkpoint_save(sn_trainer *self, sn_error *error)
+static sn_status save(sn_trainer *self, sn_error *error)
 {
     sn_status status;
     sn_arrays all = {0};
@@ -73,6 +74,23 @@ done:
     sn_arrays_clear(&all);
     sn_free(rows);
     json_decref(record);
+    return status;
+}
+
+/* Whether a checkpoint is worth its time. */
+static bool is_due(const sn_trainer *self)
+{
+    return self->saved_at == 0 || sn_clock_now() - self->saved_at >= 20 * self->save_seconds;
+}
+
+sn_status sn_checkpoint_keep(sn_trainer *self, sn_error *error)
+{
+    if (self->input->checkpoint == NULL || self->epoch == self->input->options->epochs || !is_due(self))
+        return SN_OK;
+    double start = sn_clock_now();
+    sn_status status = save(self, error);
+    self->saved_at = sn_clock_now();
+    self->save_seconds = self->saved_at - start;
     return status;
 }
 

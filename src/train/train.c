@@ -228,8 +228,7 @@ static sn_status run_epoch(sn_trainer *self, const sn_train_observer *observer, 
         SN_TRY(
             sn_weights_download(&self->best, self->graph.graph, self->executor, SN_WEIGHTS_NETWORK, error));
     }
-    if (self->input->checkpoint != NULL)
-        SN_TRY(sn_checkpoint_save(self, error));
+    SN_TRY(sn_checkpoint_keep(self, error));
 done:
     return status;
 }

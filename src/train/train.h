@@ -38,8 +38,8 @@ typedef struct sn_train_input {
     const char *device; /* as sn_backend_find */
     int threads;        /* >= 1; the weights do not depend on it */
     int64_t memory;     /* budget in bytes; 0: none */
-    /** A file that the state is kept in after each epoch, and gone on from; NULL: none. What it was made for
-     * is written in it: another training's file is ignored. */
+    /** A file that the state is kept in between epochs, and gone on from; NULL: none. Writing it takes at most
+     * a twentieth of the time. What it was made for is written in it: another training's file is ignored. */
     const char *checkpoint;
     const char *key; /* says what the training is: architecture, data, split, options */
 } sn_train_input;
@@ -60,7 +60,7 @@ void sn_train_result_clear(sn_train_result *result);
  * @param[out] result   sn_train_result_clear
  * @param[in]  observer may be NULL
  * @return SN_OK; SN_ERR_MEMORY over the budget (said before anything runs) or out of memory; SN_ERR_NUMERIC
- * the loss is not a number; SN_ERR_INTERRUPTED (the checkpoint holds the finished epochs); SN_ERR_IO
+ * the loss is not a number; SN_ERR_INTERRUPTED (the same call goes on from the checkpoint); SN_ERR_IO
  */
 sn_status sn_train(sn_train_result *result, const sn_train_input *input, const sn_train_observer *observer,
                    sn_error *error);

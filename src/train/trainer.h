@@ -22,10 +22,15 @@ typedef struct sn_trainer {
     double *label_dice;      /* (options->epochs, classes): what history[e].label_dice points to */
     sn_arrays best;          /* SN_WEIGHTS_NETWORK after best_epoch */
     sn_arrays state;         /* SN_WEIGHTS_ALL, room for a checkpoint */
+    double saved_at;         /* when the last checkpoint was written, sn_clock_now; 0: none yet */
+    double save_seconds;     /* how long that took */
 } sn_trainer;
 
-/** Write the state after an epoch to input->checkpoint. SN_ERR_IO; SN_ERR_MEMORY. */
-sn_status sn_checkpoint_save(sn_trainer *trainer, sn_error *error);
+/**
+ * Write the state after an epoch to input->checkpoint, unless there is none, no epoch is left, or the work since the
+ * last one would not be worth it: writing may take up a twentieth of the time. SN_ERR_IO; SN_ERR_MEMORY.
+ */
+sn_status sn_checkpoint_keep(sn_trainer *trainer, sn_error *error);
 
 /** Restore the state from input->checkpoint; nothing happens where it is missing, damaged or another
  * training's. */
