@@ -184,8 +184,8 @@ static void workplace_remove(const workplace *self)
 /* Leave it for the next time only where there is something to go on from. */
 static void workplace_end(workplace *self, sn_status status)
 {
-    bool goes_on = status == SN_ERR_INTERRUPTED || (status != SN_OK && sn_path_exists(self->checkpoint));
-    if (self->lock != SN_NO_LOCK && !goes_on)
+    bool ours = self->lock != SN_NO_LOCK;
+    if (ours && status != SN_ERR_INTERRUPTED && (status == SN_OK || !sn_path_exists(self->checkpoint)))
         workplace_remove(self);
     sn_folder_unlock(self->lock);
     sn_free(self->folder);
