@@ -16,11 +16,11 @@ templates=/usr/share/mricron/templates
 if [ -n "${DATA:-}" ]; then
     data=${DATA%/}
     out=demo/$(basename "$data")
-    space=segnas4 size=auto iterations=20 search_epochs=10 epochs=60
+    space=segnas4 size=auto iterations=20 batch=3 search_epochs=10 epochs=60
 else
     data=demo/data
     out=demo
-    space=segnas4 size=auto iterations=12 search_epochs=2 epochs=12
+    space=examples/small_space.json size=auto iterations=12 batch=1 search_epochs=3 epochs=70 # ten training cases: small steps
     if [ ! -e "$data/dataset.json" ]; then
         scripts/setup.sh demo
         echo "1. A cohort: Debian's labelled brain (package mricron-data), deformed twenty times."
@@ -36,10 +36,11 @@ run segnas3d check "$data"
 
 printf '\n3. A search for the best network, much shorter than a real one.\n'
 run segnas3d search "$data" -o "$out/study" --space $space --size $size \
-    --iterations $iterations --epochs $search_epochs
+    --iterations $iterations --batch $batch --epochs $search_epochs
 
 printf '\n4. The winner, trained for longer.\n'
-run segnas3d train "$data" -o "$out/model.safetensors" --study "$out/study" --size $size --epochs $epochs
+run segnas3d train "$data" -o "$out/model.safetensors" --study "$out/study" --size $size \
+    --batch $batch --epochs $epochs
 
 printf '\n5. The cases that no training has seen.\n'
 run segnas3d predict "$out/model.safetensors" "$data" --split test -o "$out/predictions"
