@@ -18,7 +18,7 @@ static sn_status parse(const char **path, check_options *options, int argc, char
          .kind = CLI_FLAG,
          .target = &options->json,
          .help = "print findings and statistics as JSON"},
-        {NULL},
+        {.name = NULL},
     };
     const cli_syntax syntax = {
         .command = "check",

@@ -43,7 +43,7 @@ static sn_status parse(evaluate_options *options, int argc, char **argv, sn_erro
          0, 0, false},
         {"images", 0, CLI_TEXT, "DIR", &options->images, "folder of the cases' images, for --picture", 0, 0,
          false},
-        {NULL},
+        {.name = NULL},
     };
     const cli_syntax syntax = {
         .command = "evaluate",

@@ -50,7 +50,7 @@ static sn_status parse(inspect_options *options, int argc, char **argv, sn_error
         {"device", 0, CLI_CHOICE, "cpu", &options->device, "device that memory is planned for", 0, 0, false},
         {"json", 0, CLI_FLAG, NULL, &options->json, "print JSON", 0, 0, false},
         {"dot", 0, CLI_FLAG, NULL, &options->dot, "print the block graph for Graphviz", 0, 0, false},
-        {NULL},
+        {.name = NULL},
     };
     const cli_syntax syntax = {
         .command = "inspect",

@@ -48,7 +48,7 @@ static sn_status parse(predict_options *options, int argc, char **argv, sn_error
         {"threads", 't', CLI_INTEGER, "N", &options->threads,
          "processor threads; the result does not depend on it", 1, 4096, false},
         {"device", 0, CLI_CHOICE, "cpu", &options->device, "what computes", 0, 0, false},
-        {NULL},
+        {.name = NULL},
     };
     const cli_syntax syntax = {
         .command = "predict",

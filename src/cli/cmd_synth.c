@@ -26,7 +26,7 @@ static sn_status parse(synth_options *options, int argc, char **argv, sn_error *
          "every label is kept",
          0, 0, false},
         {"seed", 0, CLI_INTEGER, "N", &options->seed, "seed of the random numbers", 0, 0x1p53, false},
-        {NULL},
+        {.name = NULL},
     };
     const cli_syntax syntax = {
         .command = "synth",
