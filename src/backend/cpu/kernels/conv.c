@@ -1,116 +1,6 @@
-/*
- * Convolution forward and backward data: outputs in registers, a block of channels by a few vectors of
- * voxels, each weight broadcast once for all of them.
- */
+/* Convolution forward and backward data, directly: tiles of the input times blocks of packed weights. */
+#include "backend/cpu/kernels/conv_block.h"
 #include "backend/cpu/kernels/conv_tile.h"
-
-/* Output channels of a block, and vectors of voxels beside each other: as many sums as there are registers,
- * less some for inputs and a weight. */
-#if LANES == 16
-enum { MAX_ROWS = 14 };
-#define COLUMNS(rows) ((rows) <= 7 ? 4 : (rows) <= 9 ? 3 : 2)
-#else
-enum { MAX_ROWS = 6 };
-#define COLUMNS(rows) ((rows) <= 3 ? 3 : 2)
-#endif
-enum { MAX_COLUMNS = 4, MAX_SUMS = 28 };
-
-/* A block of output channels and of input channels. */
-typedef struct block_job {
-    const float *x; /* of output (0,0,0), first input channel */
-    int64_t x_channel;
-    int64_t channels; /* inputs */
-    const int32_t *offsets;
-    int taps;
-    const float *w; /* (channels, taps, rows) */
-    float *y;
-    int64_t y_channel;
-    bool add; /* to what y holds */
-} block_job;
-
-/* y[r, c] (+)= sum over channels and taps of w[channel, tap, r] * x[channel, offset of tap, c] */
-SN_INLINE void multiply(const int rows, const int columns, const block_job *job, const float *x, float *y)
-{
-    vf sum[MAX_SUMS];
-    SN_UNROLL
-    for (int r = 0; r < rows; r++) {
-        SN_UNROLL
-        for (int c = 0; c < columns; c++)
-            sum[r * columns + c] = job->add ? vf_load(y + r * job->y_channel + c * LANES) : (vf){0};
-    }
-    const float *w = job->w;
-    const int taps = job->taps;
-    for (int64_t i = 0; i < job->channels; i++, x += job->x_channel)
-        for (int t = 0; t < taps; t++, w += rows) {
-            const float *at = x + job->offsets[t];
-            vf input[MAX_COLUMNS];
-            SN_UNROLL
-            for (int c = 0; c < columns; c++) {
-                input[c] = vf_load(at + c * LANES);
-                SN_KEEP(input[c]);
-            }
-            SN_UNROLL
-            for (int r = 0; r < rows; r++) {
-                SN_UNROLL
-                for (int c = 0; c < columns; c++)
-                    sum[r * columns + c] += w[r] * input[c];
-            }
-        }
-    SN_UNROLL
-    for (int r = 0; r < rows; r++) {
-        SN_UNROLL
-        for (int c = 0; c < columns; c++)
-            vf_store(y + r * job->y_channel + c * LANES, sum[r * columns + c]);
-    }
-}
-
-typedef void run_kernel(const block_job *job, const float *x, float *y, int64_t vectors);
-
-/* A whole run: full steps of COLUMNS(rows) vectors, then what is left. */
-SN_INLINE void run(const int rows, const block_job *job, const float *x, float *y, int64_t vectors)
-{
-    const int columns = COLUMNS(rows);
-    int64_t v = 0;
-    for (; v + columns <= vectors; v += columns)
-        multiply(rows, columns, job, x + v * LANES, y + v * LANES);
-    x += v * LANES;
-    y += v * LANES;
-    if (columns > 3 && vectors - v == 3)
-        multiply(rows, 3, job, x, y);
-    else if (columns > 2 && vectors - v == 2)
-        multiply(rows, 2, job, x, y);
-    else if (vectors - v == 1)
-        multiply(rows, 1, job, x, y);
-}
-
-#define RUN(rows)                                                                                            \
-    static void run_##rows(const block_job *job, const float *x, float *y, int64_t vectors)                  \
-    {                                                                                                        \
-        run(rows, job, x, y, vectors);                                                                       \
-    }
-RUN(1)
-RUN(2)
-RUN(3)
-RUN(4)
-RUN(5)
-RUN(6)
-#if LANES == 16
-RUN(7)
-RUN(8)
-RUN(9)
-RUN(10)
-RUN(11)
-RUN(12)
-RUN(13)
-RUN(14)
-#endif
-
-static run_kernel *const runs[MAX_ROWS + 1] = {
-    NULL,  run_1, run_2, run_3,  run_4,  run_5,  run_6,
-#if LANES == 16
-    run_7, run_8, run_9, run_10, run_11, run_12, run_13, run_14,
-#endif
-};
 
 /* One pass of a convolution, and how its output channels are cut into blocks and groups of blocks. */
 typedef struct conv_job {
@@ -206,13 +96,13 @@ static void write_channel(const conv_job *job, const sn_conv_tile *tile, const s
 }
 
 /* All runs of one block over one tile. */
-static void run_block(const block_job *job, run_kernel *kernel, const sn_conv_pass *pass,
+static void run_block(const sn_conv_block *block, sn_conv_run *kernel, const sn_conv_pass *pass,
                       const sn_conv_sweep *sweep)
 {
     for (int64_t z = 0; z < sweep->runs_z; z++)
         for (int64_t y = 0; y < sweep->runs_y; y++)
-            kernel(job, job->x + z * pass->plane + y * pass->row,
-                   job->y + z * sweep->out_z + y * sweep->out_y, sweep->vectors);
+            kernel(block, block->x + z * pass->plane + y * pass->row,
+                   block->y + z * sweep->out_z + y * sweep->out_y, sweep->vectors);
 }
 
 /* One tile, blocks [begin, end): sums over all input channels, a block of them at a time. */
@@ -231,17 +121,17 @@ static void run_unit(const conv_job *job, const sn_conv_tile *tile, int64_t begi
         sn_conv_input input = sn_conv_input_of(plan, pass, tile, job->x, i, count, scratch);
         for (int64_t b = begin; b < end; b++) {
             int64_t row = first_row(job, b), rows = first_row(job, b + 1) - row;
-            block_job block = {.x = input.origin,
-                               .x_channel = input.channel,
-                               .channels = count,
-                               .offsets = pass->offsets,
-                               .taps = pass->tap_count,
-                               .w = packed_block(job, b) + i * pass->tap_count * rows,
-                               .y_channel = in_place ? out_voxels : sweep.out_size,
-                               .add = i > 0};
+            sn_conv_block block = {.x = input.origin,
+                                   .x_channel = input.channel,
+                                   .channels = count,
+                                   .offsets = pass->offsets,
+                                   .taps = pass->tap_count,
+                                   .w = packed_block(job, b) + i * pass->tap_count * rows,
+                                   .y_channel = in_place ? out_voxels : sweep.out_size,
+                                   .add = i > 0};
             block.y = in_place ? output + (row - first) * out_voxels + tile->at[2]
                                : sums + (row - first) * sweep.out_size;
-            run_block(&block, runs[rows], pass, &sweep);
+            run_block(&block, SN_CONV_RUNS[rows], pass, &sweep);
         }
     }
     for (int64_t o = 0; !in_place && o < first_row(job, end) - first; o++)
@@ -252,7 +142,7 @@ static void run_unit(const conv_job *job, const sn_conv_tile *tile, int64_t begi
  * too few units of work for the threads. */
 static int64_t choose_groups(const conv_job *job, int64_t tiles, int threads)
 {
-    int64_t fewest = sn_conv_parts(job->blocks, SN_CONV_MAX_GROUP / MAX_ROWS);
+    int64_t fewest = sn_conv_parts(job->blocks, SN_CONV_MAX_GROUP / SN_CONV_BLOCK_ROWS);
     int64_t wanted = sn_conv_parts(4 * (int64_t)threads, tiles);
     int64_t groups = fewest > wanted ? fewest : wanted;
     return groups < job->blocks ? groups : job->blocks;
@@ -263,7 +153,7 @@ void SN_CPU_RUN(conv3d)(const sn_cpu_call *call)
     const sn_conv_plan *plan = call->plan;
     conv_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
     job.packed = call->workspace;
-    job.blocks = sn_conv_parts(plan->out_channels, MAX_ROWS);
+    job.blocks = sn_conv_parts(plan->out_channels, SN_CONV_BLOCK_ROWS);
     for (int p = 0; p < plan->pass_count; p++) {
         job.pass = &plan->passes[p];
         int64_t tiles = plan->images * sn_conv_tiles(job.pass);
