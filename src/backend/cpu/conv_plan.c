@@ -54,6 +54,9 @@ static int64_t partials_of(const sn_op *op)
 size_t sn_conv_workspace(const sn_op *op)
 {
     size_t weights = (size_t)sn_tensor_count(parts_of(op).w) * sizeof(float);
+    sn_winograd_plan winograd;
+    if (sn_winograd_plan_make(&winograd, op))
+        return sn_winograd_workspace(&winograd);
     if (op->kind != SN_OP_CONV3D_BACKWARD_WEIGHTS)
         return weights;
     int64_t partials = partials_of(op);
@@ -292,6 +295,7 @@ sn_status sn_conv_plan_make(sn_conv_plan **plan, const sn_op *op, int lanes, sn_
     *plan = NULL;
     SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
     set_extents(made, op);
+    made->by_winograd = sn_winograd_plan_make(&made->winograd, op);
     int phases = made->out_step * made->out_step * made->out_step;
     SN_TRY(sn_alloc(&made->passes, (size_t)phases, sizeof *made->passes, error));
     for (int phase = 0; phase < phases; phase++) {
@@ -325,6 +329,8 @@ void sn_conv_plan_free(sn_conv_plan *plan)
 size_t sn_conv_scratch(const sn_conv_plan *plan)
 {
     size_t most = 0;
+    if (plan->by_winograd)
+        return sn_winograd_scratch(&plan->winograd);
     for (int i = 0; i < plan->pass_count; i++) {
         const sn_conv_pass *pass = &plan->passes[i];
         int64_t floats = pass->in_block * pass->channel + plan->group * pass->sweep.out_size;

@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+#include "backend/cpu/winograd_plan.h"
 #include "backend/op.h"
 
 enum {
@@ -86,6 +87,8 @@ typedef struct sn_conv_plan {
     int64_t partials;              /* backward weights: sums formed apart, then added in order */
     int pass_count;
     sn_conv_pass *passes;
+    bool by_winograd; /* then by this plan, and not by the passes */
+    sn_winograd_plan winograd;
 } sn_conv_plan;
 
 /**

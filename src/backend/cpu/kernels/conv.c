@@ -1,6 +1,7 @@
 /* Convolution forward and backward data, directly: tiles of the input times blocks of packed weights. */
 #include "backend/cpu/kernels/conv_block.h"
 #include "backend/cpu/kernels/conv_tile.h"
+#include "backend/cpu/kernels/winograd_run.h"
 
 /* One pass of a convolution, and how its output channels are cut into blocks and groups of blocks. */
 typedef struct conv_job {
@@ -151,6 +152,10 @@ static int64_t choose_groups(const conv_job *job, int64_t tiles, int threads)
 void SN_CPU_RUN(conv3d)(const sn_cpu_call *call)
 {
     const sn_conv_plan *plan = call->plan;
+    if (plan->by_winograd) {
+        SN_WINOGRAD_RUN(call, &plan->winograd);
+        return;
+    }
     conv_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
     job.packed = call->workspace;
     job.blocks = sn_conv_parts(plan->out_channels, SN_CONV_BLOCK_ROWS);

@@ -1,128 +1,9 @@
-/*
- * Convolution backward weights: dw[o, i, tap] += sum over voxels of dy[o, v] * x[i, v + shift of tap].
- *
- * Lanes are voxels. A stream is one tap of one input channel; a block of rows (output channels) by a few
- * streams is summed in registers over a stretch of voxels, then over the lanes.
- */
+/* Convolution backward weights, directly: dw[o, i, tap] += sum over voxels of dy[o, v] * x[i, v + shift of tap]. */
+#include "backend/cpu/kernels/conv_sums.h"
 #include "backend/cpu/kernels/conv_tile.h"
+#include "backend/cpu/kernels/winograd_run.h"
 
-#if LANES == 16
-enum { MAX_ROWS = 9 };
-#define STREAMS(rows) ((rows) <= 4 ? 6 : 3)
-#else
-enum { MAX_ROWS = 4 };
-#define STREAMS(rows) 3
-#endif
-enum {
-    MAX_STREAMS = 6,
-    MAX_SUMS = 32, /* of a block, rounded up to whole vectors */
-    STRETCH = 32,  /* vectors: MAX_ROWS of them fit a first-level cache */
-};
-
-#define SHUFFLE __builtin_shufflevector
-
-#if LANES == 16
-#define LOW_FLOATS 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
-#define HIGH_FLOATS 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
-#define LOW_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
-#define HIGH_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
-#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
-#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
-#elif LANES == 8
-#define LOW_FLOATS 0, 8, 1, 9, 4, 12, 5, 13
-#define HIGH_FLOATS 2, 10, 3, 11, 6, 14, 7, 15
-#define LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
-#define HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
-#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11
-#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15
-#else
-#define LOW_FLOATS 0, 4, 1, 5
-#define HIGH_FLOATS 2, 6, 3, 7
-#define LOW_PAIRS 0, 1, 4, 5
-#define HIGH_PAIRS 2, 3, 6, 7
-#endif
-
-/* Lane i of the result is the sum of the lanes of v[i]. */
-SN_INLINE vf sum_lanes(const vf v[LANES])
-{
-    vf t[LANES];
-    SN_UNROLL
-    for (int i = 0; i < LANES / 2; i++)
-        t[i] = SHUFFLE(v[2 * i], v[2 * i + 1], LOW_FLOATS) + SHUFFLE(v[2 * i], v[2 * i + 1], HIGH_FLOATS);
-    SN_UNROLL
-    for (int i = 0; i < LANES / 4; i++)
-        t[i] = SHUFFLE(t[2 * i], t[2 * i + 1], LOW_PAIRS) + SHUFFLE(t[2 * i], t[2 * i + 1], HIGH_PAIRS);
-#if LANES > 4
-    SN_UNROLL
-    for (int i = 0; i < LANES / 8; i++)
-        t[i] = SHUFFLE(t[2 * i], t[2 * i + 1], EVEN_QUARTERS) + SHUFFLE(t[2 * i], t[2 * i + 1], ODD_QUARTERS);
-#endif
-#if LANES > 8
-    t[0] = SHUFFLE(t[0], t[1], EVEN_QUARTERS) + SHUFFLE(t[0], t[1], ODD_QUARTERS);
-#endif
-    return t[0];
-}
-
-/* sums[r*streams + s] += sum over `vectors` of dy[r] * x[s] */
-SN_INLINE void correlate(const int rows, const int streams, const float *dy, int64_t dy_channel,
-                         const float *const x[], int64_t vectors, float *sums)
-{
-    vf sum[MAX_SUMS];
-    const float *from[MAX_STREAMS];
-    SN_UNROLL
-    for (int s = 0; s < streams; s++)
-        from[s] = x[s];
-    SN_UNROLL
-    for (int i = 0; i < MAX_SUMS; i++)
-        sum[i] = (vf){0};
-    for (int64_t v = 0; v < vectors * LANES; v += LANES) {
-        vf input[MAX_STREAMS];
-        SN_UNROLL
-        for (int s = 0; s < streams; s++) {
-            input[s] = vf_load(from[s] + v);
-            SN_KEEP(input[s]);
-        }
-        SN_UNROLL
-        for (int r = 0; r < rows; r++) {
-            vf gradient = vf_load(dy + r * dy_channel + v);
-            SN_KEEP(gradient);
-            SN_UNROLL
-            for (int s = 0; s < streams; s++)
-                sum[r * streams + s] += gradient * input[s];
-        }
-    }
-    SN_UNROLL
-    for (int i = 0; i < rows * streams; i += LANES)
-        vf_store(sums + i, vf_load(sums + i) + sum_lanes(sum + i));
-}
-
-typedef void correlate_kernel(const float *dy, int64_t dy_channel, const float *const x[], int64_t vectors,
-                              float *sums);
-
-#define CORRELATE(rows)                                                                                      \
-    static void correlate_##rows(const float *dy, int64_t dy_channel, const float *const x[],                \
-                                 int64_t vectors, float *sums)                                               \
-    {                                                                                                        \
-        correlate(rows, STREAMS(rows), dy, dy_channel, x, vectors, sums);                                    \
-    }
-CORRELATE(1)
-CORRELATE(2)
-CORRELATE(3)
-CORRELATE(4)
-#if LANES == 16
-CORRELATE(5)
-CORRELATE(6)
-CORRELATE(7)
-CORRELATE(8)
-CORRELATE(9)
-#endif
-
-static correlate_kernel *const kernels[MAX_ROWS + 1] = {
-    NULL,        correlate_1, correlate_2, correlate_3, correlate_4,
-#if LANES == 16
-    correlate_5, correlate_6, correlate_7, correlate_8, correlate_9,
-#endif
-};
+enum { STRETCH = 32 }; /* vectors: SN_CONV_SUM_ROWS of them fit a first-level cache */
 
 /* A range of output channels, in blocks, by a range of input channels. */
 typedef struct weights_unit {
@@ -138,17 +19,6 @@ typedef struct weights_job {
     float *dw, *partials; /* (partials, O, I, K^3) */
     int64_t groups, in_blocks;
 } weights_job;
-
-static int64_t round_to_lanes(int64_t count)
-{
-    return (count + LANES - 1) / LANES * LANES;
-}
-
-/* Floats of the sums of one block and one group of streams. */
-static int64_t sums_size(int64_t rows)
-{
-    return round_to_lanes(rows * STREAMS(rows));
-}
 
 /* Copy a tile of one channel of dy, 0 between its rows; up to LANES - 1 floats more are written. */
 static void copy_gradient(float *to, const float *dy, const sn_conv_plan *plan, const sn_conv_tile *tile,
@@ -166,40 +36,25 @@ static void copy_gradient(float *to, const float *dy, const sn_conv_plan *plan, 
     sn_conv_clear(to + done, sweep->out_size - LANES - done);
 }
 
-/* All sums of one block of rows over one stretch of voxels. */
-static void sum_block(const weights_job *job, const weights_unit *unit, int64_t rows, const float *dy,
-                      int64_t dy_channel, sn_conv_input input, int64_t vectors, float *sums)
-{
-    const sn_conv_pass *pass = job->pass;
-    const int streams = STREAMS(rows), taps = pass->tap_count;
-    const float *x[MAX_STREAMS], *channel = input.origin;
-    int64_t left = unit->in_count * taps;
-    for (int tap = 0; left > 0; left -= streams, sums += sums_size(rows)) {
-        for (int s = 0; s < streams; s++) {
-            x[s] = channel + pass->offsets[tap];
-            if (s + 1 < left && ++tap == taps) { /* past the last stream the last one is repeated */
-                tap = 0;
-                channel += input.channel;
-            }
-        }
-        kernels[rows](dy, dy_channel, x, vectors, sums);
-    }
-}
-
 static int64_t block_sums(const weights_job *job, const weights_unit *unit, int64_t rows)
 {
-    return sn_conv_parts(unit->in_count * job->pass->tap_count, STREAMS(rows)) * sums_size(rows);
+    return sn_conv_block_sums(unit->in_count * job->pass->tap_count, rows);
 }
 
 /* One stretch of voxels of a tile: all blocks. */
 static void sum_stretch(const weights_job *job, const weights_unit *unit, const float *dy, int64_t dy_channel,
                         sn_conv_input input, int64_t vectors)
 {
+    const sn_conv_streams streams = {.x = input.origin,
+                                     .x_channel = input.channel,
+                                     .channels = unit->in_count,
+                                     .offsets = job->pass->offsets,
+                                     .taps = job->pass->tap_count};
     float *sums = unit->sums;
     for (int64_t b = 0; b < unit->blocks; b++) {
         int64_t first = sn_conv_split(unit->out_count, unit->blocks, b);
         int64_t rows = sn_conv_split(unit->out_count, unit->blocks, b + 1) - first;
-        sum_block(job, unit, rows, dy + first * dy_channel, dy_channel, input, vectors, sums);
+        SN_CONV_SUM_BLOCK(rows, dy + first * dy_channel, dy_channel, &streams, vectors, sums);
         sums += block_sums(job, unit, rows);
     }
 }
@@ -239,14 +94,14 @@ static void write_sums(const weights_job *job, const weights_unit *unit, float *
     const float *sums = unit->sums;
     for (int64_t b = 0; b < unit->blocks; b++) {
         int64_t first = sn_conv_split(unit->out_count, unit->blocks, b);
-        int64_t rows = sn_conv_split(unit->out_count, unit->blocks, b + 1) - first, streams = STREAMS(rows);
+        int64_t rows = sn_conv_split(unit->out_count, unit->blocks, b + 1) - first;
         for (int64_t r = 0; r < rows; r++) {
             int64_t o = unit->out_first + first + r;
             float *to = dw + (o * job->plan->in_channels + unit->in_first) * taps;
-            const float *from = sums + r * streams;
-            for (int64_t done = 0; done < count; done += streams, from += sums_size(rows))
-                for (int64_t s = 0; s < streams && done + s < count; s++)
-                    to[done + s] = add ? to[done + s] + from[s] : from[s];
+            for (int64_t s = 0; s < count; s++) {
+                float sum = sums[sn_conv_sum_at(rows, r, s)];
+                to[s] = add ? to[s] + sum : sum;
+            }
         }
         sums += block_sums(job, unit, rows);
     }
@@ -259,7 +114,7 @@ static weights_unit unit_of(const weights_job *job, int64_t group, int64_t in_bl
                          .in_first = sn_conv_split(plan->in_channels, job->in_blocks, in_block)};
     unit.out_count = sn_conv_split(plan->out_channels, job->groups, group + 1) - unit.out_first;
     unit.in_count = sn_conv_split(plan->in_channels, job->in_blocks, in_block + 1) - unit.in_first;
-    unit.blocks = sn_conv_parts(unit.out_count, MAX_ROWS);
+    unit.blocks = sn_conv_parts(unit.out_count, SN_CONV_SUM_ROWS);
     unit.input = scratch;
     unit.gradient = unit.input + job->pass->in_block * job->pass->channel;
     unit.sums = unit.gradient + plan->group * job->pass->sweep.out_size;
@@ -292,6 +147,10 @@ static void run_unit(const weights_job *job, int64_t partial, int64_t group, int
 void SN_CPU_RUN(conv3d_backward_weights)(const sn_cpu_call *call)
 {
     const sn_conv_plan *plan = call->plan;
+    if (plan->by_winograd) {
+        SN_WINOGRAD_RUN_WEIGHTS(call, &plan->winograd);
+        return;
+    }
     weights_job job = {.plan = plan, .pass = plan->passes, .x = call->in[0], .dy = call->in[1]};
     job.dw = call->out[0];
     job.partials = call->workspace;
@@ -306,14 +165,7 @@ void SN_CPU_RUN(conv3d_backward_weights)(const sn_cpu_call *call)
             for (int64_t i = 0; i < job.in_blocks; i++)
                 for (int64_t g = 0; g < job.groups; g++)
                     run_unit(&job, p, g, i, scratch);
-        if (plan->partials > 1) {
-#pragma omp for schedule(static)
-            for (int64_t w = 0; w < size; w++) {
-                float sum = job.partials[w];
-                for (int64_t p = 1; p < plan->partials; p++)
-                    sum += job.partials[p * size + w];
-                job.dw[w] += sum;
-            }
-        }
+        if (plan->partials > 1)
+            sn_conv_add_partials(job.dw, job.partials, plan->partials, size);
     }
 }

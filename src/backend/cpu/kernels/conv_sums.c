@@ -1,0 +1,133 @@
+/* The inner kernel of backward weights: a block of rows by a few streams is summed in registers over a stretch of
+ * voxels, then over the lanes. */
+#include "backend/cpu/kernels/conv_sums.h"
+
+#include "backend/cpu/kernels/shuffle.h"
+
+enum {
+    MAX_STREAMS = 6,
+    MAX_SUMS = 32, /* of a block, rounded up to whole vectors */
+};
+
+#if LANES == 16
+#define LOW_FLOATS 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define HIGH_FLOATS 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define LOW_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define HIGH_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
+#elif LANES == 8
+#define LOW_FLOATS 0, 8, 1, 9, 4, 12, 5, 13
+#define HIGH_FLOATS 2, 10, 3, 11, 6, 14, 7, 15
+#define LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
+#define HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
+#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11
+#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15
+#else
+#define LOW_FLOATS 0, 4, 1, 5
+#define HIGH_FLOATS 2, 6, 3, 7
+#define LOW_PAIRS 0, 1, 4, 5
+#define HIGH_PAIRS 2, 3, 6, 7
+#endif
+
+/* Lane i of the result is the sum of the lanes of v[i]. */
+SN_INLINE vf sum_lanes(const vf v[LANES])
+{
+    vf t[LANES];
+    SN_UNROLL
+    for (int i = 0; i < LANES / 2; i++)
+        t[i] =
+            SN_SHUFFLE(v[2 * i], v[2 * i + 1], LOW_FLOATS) + SN_SHUFFLE(v[2 * i], v[2 * i + 1], HIGH_FLOATS);
+    SN_UNROLL
+    for (int i = 0; i < LANES / 4; i++)
+        t[i] = SN_SHUFFLE(t[2 * i], t[2 * i + 1], LOW_PAIRS) + SN_SHUFFLE(t[2 * i], t[2 * i + 1], HIGH_PAIRS);
+#if LANES > 4
+    SN_UNROLL
+    for (int i = 0; i < LANES / 8; i++)
+        t[i] = SN_SHUFFLE(t[2 * i], t[2 * i + 1], EVEN_QUARTERS) +
+               SN_SHUFFLE(t[2 * i], t[2 * i + 1], ODD_QUARTERS);
+#endif
+#if LANES > 8
+    t[0] = SN_SHUFFLE(t[0], t[1], EVEN_QUARTERS) + SN_SHUFFLE(t[0], t[1], ODD_QUARTERS);
+#endif
+    return t[0];
+}
+
+/* sums[r*streams + s] += sum over `vectors` of dy[r] * x[s] */
+SN_INLINE void correlate(const int rows, const int streams, const float *dy, int64_t dy_channel,
+                         const float *const x[], int64_t vectors, float *sums)
+{
+    vf sum[MAX_SUMS];
+    const float *from[MAX_STREAMS];
+    SN_UNROLL
+    for (int s = 0; s < streams; s++)
+        from[s] = x[s];
+    SN_UNROLL
+    for (int i = 0; i < MAX_SUMS; i++)
+        sum[i] = (vf){0};
+    for (int64_t v = 0; v < vectors * LANES; v += LANES) {
+        vf input[MAX_STREAMS];
+        SN_UNROLL
+        for (int s = 0; s < streams; s++) {
+            input[s] = vf_load(from[s] + v);
+            SN_KEEP(input[s]);
+        }
+        SN_UNROLL
+        for (int r = 0; r < rows; r++) {
+            vf gradient = vf_load(dy + r * dy_channel + v);
+            SN_KEEP(gradient);
+            SN_UNROLL
+            for (int s = 0; s < streams; s++)
+                sum[r * streams + s] += gradient * input[s];
+        }
+    }
+    SN_UNROLL
+    for (int i = 0; i < rows * streams; i += LANES)
+        vf_store(sums + i, vf_load(sums + i) + sum_lanes(sum + i));
+}
+
+typedef void correlate_kernel(const float *dy, int64_t dy_channel, const float *const x[], int64_t vectors,
+                              float *sums);
+
+#define CORRELATE(rows)                                                                                      \
+    static void correlate_##rows(const float *dy, int64_t dy_channel, const float *const x[],                \
+                                 int64_t vectors, float *sums)                                               \
+    {                                                                                                        \
+        correlate(rows, SN_CONV_SUM_STREAMS(rows), dy, dy_channel, x, vectors, sums);                        \
+    }
+CORRELATE(1)
+CORRELATE(2)
+CORRELATE(3)
+CORRELATE(4)
+#if LANES == 16
+CORRELATE(5)
+CORRELATE(6)
+CORRELATE(7)
+CORRELATE(8)
+CORRELATE(9)
+#endif
+
+static correlate_kernel *const kernels[SN_CONV_SUM_ROWS + 1] = {
+    NULL,        correlate_1, correlate_2, correlate_3, correlate_4,
+#if LANES == 16
+    correlate_5, correlate_6, correlate_7, correlate_8, correlate_9,
+#endif
+};
+
+void SN_CONV_SUM_BLOCK(int64_t rows, const float *dy, int64_t dy_channel, const sn_conv_streams *streams,
+                       int64_t vectors, float *sums)
+{
+    const int together = SN_CONV_SUM_STREAMS(rows);
+    const float *x[MAX_STREAMS], *channel = streams->x;
+    int64_t left = streams->channels * streams->taps;
+    for (int tap = 0; left > 0; left -= together, sums += sn_conv_sums_size(rows)) {
+        for (int s = 0; s < together; s++) {
+            x[s] = channel + streams->offsets[tap];
+            if (s + 1 < left && ++tap == streams->taps) { /* past the last stream the last one is repeated */
+                tap = 0;
+                channel += streams->x_channel;
+            }
+        }
+        kernels[rows](dy, dy_channel, x, vectors, sums);
+    }
+}

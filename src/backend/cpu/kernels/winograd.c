@@ -1,0 +1,204 @@
+/* Convolution forward and backward data by Winograd's algorithm; see winograd_plan.h. */
+#include "backend/cpu/kernels/winograd.h"
+
+#include <string.h>
+
+#include "backend/cpu/kernels/conv_block.h"
+#include "backend/cpu/kernels/winograd_run.h"
+#include "base/memory.h"
+
+typedef struct winograd_job {
+    const sn_winograd_plan *plan;
+    const float *x, *w;
+    float *y, *packed; /* (36, block: (in_channels, 3, rows)) */
+    int64_t packed_frequency;
+    int64_t blocks, groups;
+} winograd_job;
+
+static int64_t first_row(const winograd_job *job, int64_t block)
+{
+    return sn_conv_split(job->plan->out_channels, job->blocks, block);
+}
+
+/* w[t], lane r: weight t of tap z along D, of row `first` + r and the kernel as it is applied to the input. */
+static void gather_weights(vf w[9], const winograd_job *job, int z, int64_t first, int64_t rows,
+                           int64_t channel)
+{
+    const sn_winograd_plan *plan = job->plan;
+    const float *from = job->w + first * plan->weight_out + channel * plan->weight_in;
+    for (int t = 0; t < 9; t++)
+        w[t] = (vf){0};
+    for (int64_t r = 0; r < rows; r++, from += plan->weight_out)
+        for (int t = 0; t < 9; t++)
+            w[t][r] = from[plan->mirrored ? 26 - 9 * z - t : 9 * z + t];
+}
+
+/* The frequencies of the 3x3 weights of one tap along D. */
+static void transform_weights(vf u[SN_WINOGRAD_FREQUENCIES], const vf w[9])
+{
+    vf rows[3][SN_WINOGRAD_INPUT];
+    for (int y = 0; y < 3; y++)
+        winograd_weights(w + 3 * y, rows[y]);
+    for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
+        const vf column[3] = {rows[0][x], rows[1][x], rows[2][x]};
+        vf v[SN_WINOGRAD_INPUT];
+        winograd_weights(column, v);
+        for (int y = 0; y < SN_WINOGRAD_INPUT; y++)
+            u[y * SN_WINOGRAD_INPUT + x] = v[y];
+    }
+}
+
+/* Weights of one input channel and one block, as the block kernel reads them: (3, rows) of each frequency. */
+static void pack_weights(const winograd_job *job, int64_t block, int64_t channel)
+{
+    float out[SN_WINOGRAD_FREQUENCIES][SN_WINOGRAD_TAPS * SN_CONV_BLOCK_ROWS + LANES];
+    vf w[9], u[SN_WINOGRAD_FREQUENCIES];
+    int64_t first = first_row(job, block), rows = first_row(job, block + 1) - first;
+    for (int z = 0; z < SN_WINOGRAD_TAPS; z++)
+        for (int64_t r = 0; r < rows;
+             r += LANES) { /* what is stored past the rows, the next ones overwrite */
+            gather_weights(w, job, z, first + r, rows - r < LANES ? rows - r : LANES, channel);
+            transform_weights(u, w);
+            for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
+                vf_store(out[f] + z * rows + r, u[f]);
+        }
+    float *to = job->packed + (first * job->plan->in_channels + channel * rows) * SN_WINOGRAD_TAPS;
+    for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++, to += job->packed_frequency)
+        memcpy(to, out[f], (size_t)(SN_WINOGRAD_TAPS * rows) * sizeof *to);
+}
+
+/* Frequencies of up to LANES tiles to 4 rows of 4 pixels of each: row y, in order, at out[y]. */
+SN_INLINE void output_tiles(const float *m, int64_t frequency, vf out[SN_WINOGRAD_TILE][4])
+{
+    vf rows[SN_WINOGRAD_TILE][SN_WINOGRAD_INPUT];
+    SN_UNROLL
+    for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
+        vf column[SN_WINOGRAD_INPUT], y[SN_WINOGRAD_TILE];
+        SN_UNROLL
+        for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
+            column[k] = vf_load(m + (k * SN_WINOGRAD_INPUT + x) * frequency);
+        winograd_output(column, y);
+        SN_UNROLL
+        for (int k = 0; k < SN_WINOGRAD_TILE; k++)
+            rows[k][x] = y[k];
+    }
+    SN_UNROLL
+    for (int y = 0; y < SN_WINOGRAD_TILE; y++) {
+        vf part[4];
+        winograd_output(rows[y], part);
+        sn_join_4(part, out[y]);
+    }
+}
+
+/* Store `count` <= 4*LANES floats. */
+SN_INLINE void store_pixels(float *to, const vf pixels[4], int64_t count)
+{
+    int64_t whole = count / LANES;
+    for (int64_t i = 0; i < whole; i++)
+        vf_store(to + i * LANES, pixels[i]);
+    if (count % LANES != 0)
+        memcpy(to + whole * LANES, &pixels[whole], (size_t)(count % LANES) * sizeof *to);
+}
+
+/* One row of tiles of one plane of one output channel. */
+static void output_row(float *plane, const sn_winograd_plan *plan, int64_t tile_row, const float *m,
+                       int64_t frequency)
+{
+    const int64_t width = plan->extent[2], first = tile_row * SN_WINOGRAD_TILE;
+    int64_t rows = plan->extent[1] - first < SN_WINOGRAD_TILE ? plan->extent[1] - first : SN_WINOGRAD_TILE;
+    for (int64_t t = 0; t < plan->tiles_x; t += LANES) {
+        vf out[SN_WINOGRAD_TILE][4];
+        int64_t x = t * SN_WINOGRAD_TILE, count = width - x < 4 * LANES ? width - x : 4 * LANES;
+        output_tiles(m + t, frequency, out);
+        for (int64_t y = 0; y < rows; y++)
+            store_pixels(plane + (first + y) * width + x, out[y], count);
+    }
+}
+
+/* Multiply all frequencies of some input channels with the weights of blocks [begin, end). */
+static void multiply(const winograd_job *job, const winograd_unit *unit, const winograd_field *in,
+                     const winograd_field *out, int64_t first, int64_t count, int64_t begin, int64_t end)
+{
+    const int32_t offsets[SN_WINOGRAD_TAPS] = {0, (int32_t)unit->tiles, (int32_t)(2 * unit->tiles)};
+    int64_t vectors = (unit->planes * unit->tiles + LANES - 1) / LANES;
+    for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
+        for (int64_t b = begin; b < end; b++) {
+            int64_t row = first_row(job, b), rows = first_row(job, b + 1) - row;
+            sn_conv_block block = {.x = in->values + f * in->frequency,
+                                   .x_channel = in->channel,
+                                   .channels = count,
+                                   .offsets = offsets,
+                                   .taps = SN_WINOGRAD_TAPS,
+                                   .y_channel = out->channel,
+                                   .add = first > 0};
+            block.w = job->packed + f * job->packed_frequency +
+                      (row * job->plan->in_channels + first * rows) * SN_WINOGRAD_TAPS;
+            block.y = out->values + f * out->frequency + (row - first_row(job, begin)) * out->channel;
+            SN_CONV_RUNS[rows](&block, block.x, block.y, vectors);
+        }
+}
+
+/* Blocks [begin, end) of one unit. */
+static void run_unit(const winograd_job *job, const winograd_unit *unit, int64_t begin, int64_t end,
+                     float *scratch)
+{
+    const sn_winograd_plan *plan = job->plan;
+    const int64_t voxels = winograd_voxels(plan);
+    const int64_t first = first_row(job, begin), channels = first_row(job, end) - first;
+    float *rows = scratch;
+    winograd_field in = {.values = rows + (SN_WINOGRAD_INPUT + 1) * plan->row,
+                         .channel = (unit->planes + SN_WINOGRAD_TAPS - 1) * unit->tiles};
+    in.frequency = sn_winograd_frequency(plan->in_block, in.channel);
+    winograd_field out = {.values = in.values + SN_WINOGRAD_FREQUENCIES * in.frequency,
+                          .channel = sn_round_up(unit->planes * unit->tiles, SN_WINOGRAD_LANES)};
+    out.frequency = sn_winograd_frequency(channels, out.channel);
+    memset(rows, 0, (size_t)((SN_WINOGRAD_INPUT + 1) * plan->row) * sizeof *rows);
+    for (int64_t i = 0; i < plan->in_channels; i += plan->in_block) {
+        int64_t rest = plan->in_channels - i, count = rest < plan->in_block ? rest : plan->in_block;
+        for (int64_t c = 0; c < count; c++)
+            winograd_input_channel(in.values + c * in.channel, in.frequency, plan, unit,
+                                   job->x + (unit->image * plan->in_channels + i + c) * voxels, rows);
+        multiply(job, unit, &in, &out, i, count, begin, end);
+    }
+    for (int64_t o = 0; o < channels; o++) {
+        float *y = job->y + (unit->image * plan->out_channels + first + o) * voxels;
+        const float *m = out.values + o * out.channel;
+        for (int64_t z = unit->z; z < unit->z + unit->planes; z++)
+            for (int64_t r = 0; r < unit->rows; r++, m += plan->tiles_x)
+                output_row(y + z * plan->extent[1] * plan->extent[2], plan, unit->y + r, m, out.frequency);
+    }
+}
+
+/* Blocks are taken together, so that a unit is transformed once for all of them, but not so many that there
+ * are too few units of work for the threads. */
+static int64_t choose_groups(const winograd_job *job, int threads)
+{
+    int64_t fewest = sn_conv_parts(job->blocks, SN_CONV_MAX_GROUP / SN_CONV_BLOCK_ROWS);
+    int64_t wanted = sn_conv_parts(4 * (int64_t)threads, winograd_units(job->plan));
+    int64_t groups = fewest > wanted ? fewest : wanted;
+    return groups < job->blocks ? groups : job->blocks;
+}
+
+void SN_WINOGRAD_RUN(const sn_cpu_call *call, const sn_winograd_plan *plan)
+{
+    winograd_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
+    job.packed = call->workspace;
+    job.packed_frequency = plan->out_channels * plan->in_channels * SN_WINOGRAD_TAPS;
+    job.blocks = sn_conv_parts(plan->out_channels, SN_CONV_BLOCK_ROWS);
+    job.groups = choose_groups(&job, call->threads);
+#pragma omp parallel num_threads(call->threads)
+    {
+        float *scratch = sn_cpu_thread_scratch(call);
+#pragma omp for collapse(2) schedule(static)
+        for (int64_t block = 0; block < job.blocks; block++)
+            for (int64_t i = 0; i < plan->in_channels; i++)
+                pack_weights(&job, block, i);
+#pragma omp for collapse(2) schedule(dynamic)
+        for (int64_t u = 0; u < winograd_units(plan); u++)
+            for (int64_t g = 0; g < job.groups; g++) {
+                winograd_unit unit = winograd_unit_of(plan, u);
+                run_unit(&job, &unit, sn_conv_split(job.blocks, job.groups, g),
+                         sn_conv_split(job.blocks, job.groups, g + 1), scratch);
+            }
+    }
+}

@@ -1,0 +1,192 @@
+/**
+ * Winograd's transforms F(4, 3) along a row, in vectors whose lanes are tiles, and of a plane.
+ *
+ * With the points p = 0, +-a, +-b and infinity, a = 3/4, b = 3/2:
+ *   outputs  y = A' [(G g) * (B' d)]       d six inputs, g three weights, y four outputs
+ *   weights  g = G' [(A y) * (B' d)]       y four gradients of outputs
+ * A holds the powers of the points, G those and 1/product of (p - other points), B' the coefficients of the
+ * product of (x - other points).
+ */
+#ifndef SN_BACKEND_CPU_WINOGRAD_H
+#define SN_BACKEND_CPU_WINOGRAD_H
+
+#include "backend/cpu/conv_plan.h"
+#include "backend/cpu/kernels/shuffle.h"
+
+#define WINOGRAD_A 0.75f
+#define WINOGRAD_B 1.5f
+#define WINOGRAD_A2 (WINOGRAD_A * WINOGRAD_A)
+#define WINOGRAD_B2 (WINOGRAD_B * WINOGRAD_B)
+
+/* Of G: 1/(a^2 b^2), 1/(2 a^2 (a^2 - b^2)), 1/(2 b^2 (b^2 - a^2)). */
+#define WINOGRAD_G0 (1 / (WINOGRAD_A2 * WINOGRAD_B2))
+#define WINOGRAD_GA (1 / (2 * WINOGRAD_A2 * (WINOGRAD_A2 - WINOGRAD_B2)))
+#define WINOGRAD_GB (1 / (2 * WINOGRAD_B2 * (WINOGRAD_B2 - WINOGRAD_A2)))
+
+/* v = B' d */
+SN_INLINE void winograd_input(const vf d[6], vf v[6])
+{
+    vf even_a = d[4] - WINOGRAD_B2 * d[2], odd_a = d[3] - WINOGRAD_B2 * d[1];
+    vf even_b = d[4] - WINOGRAD_A2 * d[2], odd_b = d[3] - WINOGRAD_A2 * d[1];
+    v[0] = d[4] - (WINOGRAD_A2 + WINOGRAD_B2) * d[2] + (WINOGRAD_A2 * WINOGRAD_B2) * d[0];
+    v[1] = even_a + WINOGRAD_A * odd_a;
+    v[2] = even_a - WINOGRAD_A * odd_a;
+    v[3] = even_b + WINOGRAD_B * odd_b;
+    v[4] = even_b - WINOGRAD_B * odd_b;
+    v[5] = d[5] - (WINOGRAD_A2 + WINOGRAD_B2) * d[3] + (WINOGRAD_A2 * WINOGRAD_B2) * d[1];
+}
+
+/* y = A' m */
+SN_INLINE void winograd_output(const vf m[6], vf y[4])
+{
+    vf sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+    y[0] = m[0] + sum_a + sum_b;
+    y[1] = WINOGRAD_A * difference_a + WINOGRAD_B * difference_b;
+    y[2] = WINOGRAD_A2 * sum_a + WINOGRAD_B2 * sum_b;
+    y[3] = m[5] + (WINOGRAD_A2 * WINOGRAD_A) * difference_a + (WINOGRAD_B2 * WINOGRAD_B) * difference_b;
+}
+
+/* v = A y */
+SN_INLINE void winograd_gradient(const vf y[4], vf v[6])
+{
+    vf even_a = y[0] + WINOGRAD_A2 * y[2], odd_a = y[1] + WINOGRAD_A2 * y[3];
+    vf even_b = y[0] + WINOGRAD_B2 * y[2], odd_b = y[1] + WINOGRAD_B2 * y[3];
+    v[0] = y[0];
+    v[1] = even_a + WINOGRAD_A * odd_a;
+    v[2] = even_a - WINOGRAD_A * odd_a;
+    v[3] = even_b + WINOGRAD_B * odd_b;
+    v[4] = even_b - WINOGRAD_B * odd_b;
+    v[5] = y[3];
+}
+
+/* u = G g */
+SN_INLINE void winograd_weights(const vf g[3], vf u[6])
+{
+    vf even_a = WINOGRAD_GA * (g[0] + WINOGRAD_A2 * g[2]), odd_a = (WINOGRAD_GA * WINOGRAD_A) * g[1];
+    vf even_b = WINOGRAD_GB * (g[0] + WINOGRAD_B2 * g[2]), odd_b = (WINOGRAD_GB * WINOGRAD_B) * g[1];
+    u[0] = WINOGRAD_G0 * g[0];
+    u[1] = even_a + odd_a;
+    u[2] = even_a - odd_a;
+    u[3] = even_b + odd_b;
+    u[4] = even_b - odd_b;
+    u[5] = g[2];
+}
+
+/* g = G' u */
+SN_INLINE void winograd_weights_back(const vf u[6], vf g[3])
+{
+    vf sum_a = WINOGRAD_GA * (u[1] + u[2]), sum_b = WINOGRAD_GB * (u[3] + u[4]);
+    g[0] = WINOGRAD_G0 * u[0] + sum_a + sum_b;
+    g[1] = (WINOGRAD_GA * WINOGRAD_A) * (u[1] - u[2]) + (WINOGRAD_GB * WINOGRAD_B) * (u[3] - u[4]);
+    g[2] = WINOGRAD_A2 * sum_a + WINOGRAD_B2 * sum_b + u[5];
+}
+
+/* The planes and rows of tiles of one unit of work. */
+typedef struct winograd_unit {
+    int64_t image, z, planes; /* outputs */
+    int64_t y, rows;          /* of tiles */
+    int64_t tiles;            /* of a plane of the unit: rows*tiles_x */
+} winograd_unit;
+
+static inline int64_t winograd_units(const sn_winograd_plan *plan)
+{
+    return plan->images * plan->units_z * plan->units_y;
+}
+
+static inline winograd_unit winograd_unit_of(const sn_winograd_plan *plan, int64_t index)
+{
+    winograd_unit unit = {.image = index / (plan->units_z * plan->units_y)};
+    int64_t z = index / plan->units_y % plan->units_z, y = index % plan->units_y;
+    unit.z = sn_conv_split(plan->extent[0], plan->units_z, z);
+    unit.planes = sn_conv_split(plan->extent[0], plan->units_z, z + 1) - unit.z;
+    unit.y = sn_conv_split(plan->tiles_y, plan->units_y, y);
+    unit.rows = sn_conv_split(plan->tiles_y, plan->units_y, y + 1) - unit.y;
+    unit.tiles = unit.rows * plan->tiles_x;
+    return unit;
+}
+
+/* Frequencies of some channels of a unit: value f, c, v at f*frequency + c*channel + v. */
+typedef struct winograd_field {
+    float *values;
+    int64_t frequency, channel;
+} winograd_field;
+
+static inline int64_t winograd_voxels(const sn_winograd_plan *plan)
+{
+    return plan->extent[0] * plan->extent[1] * plan->extent[2];
+}
+
+/* Rows of pixels in scratch memory: LANES zeros, the pixels, zeros. */
+static inline float *winograd_row(float *rows, const sn_winograd_plan *plan, int k)
+{
+    return rows + k * plan->row + SN_WINOGRAD_LANES;
+}
+
+/* Zeros where the last vectors of six rows have written past the pixels. */
+static inline void winograd_clear_tails(float *rows, const sn_winograd_plan *plan)
+{
+    for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
+        for (int64_t x = plan->extent[2]; x % LANES != 0; x++)
+            winograd_row(rows, plan, k)[x] = 0;
+}
+
+/* Rows [0, 6) of scratch memory: a row of tiles in the frequencies of H. */
+static inline void winograd_input_rows(float *rows, const sn_winograd_plan *plan, const float *plane,
+                                       int64_t tile_row, const float *zeros)
+{
+    const int64_t height = plan->extent[1], width = plan->extent[2];
+    const float *from[SN_WINOGRAD_INPUT];
+    for (int k = 0; k < SN_WINOGRAD_INPUT; k++) {
+        int64_t y = tile_row * SN_WINOGRAD_TILE + k - 1;
+        from[k] = y >= 0 && y < height ? plane + y * width : zeros;
+    }
+    for (int64_t x = 0; x < width; x += LANES) {
+        vf d[SN_WINOGRAD_INPUT], v[SN_WINOGRAD_INPUT];
+        SN_UNROLL
+        for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
+            d[k] = vf_load(from[k] + x);
+        winograd_input(d, v);
+        SN_UNROLL
+        for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
+            vf_store(winograd_row(rows, plan, k) + x, v[k]);
+    }
+    winograd_clear_tails(rows, plan);
+}
+
+/* The frequencies of W of one such row: 6 times `tiles` floats and up to LANES - 1 more. */
+static inline void winograd_input_columns(float *v, int64_t frequency, const float *row, int64_t tiles)
+{
+    for (int64_t t = 0; t < tiles; t += LANES, row += SN_WINOGRAD_TILE * LANES) {
+        vf d[SN_WINOGRAD_INPUT], u[SN_WINOGRAD_INPUT]; /* tile t needs pixels 4*t - 1 to 4*t + 4 */
+        sn_split_by_4(row, d + 1);
+        d[0] = SN_SHUFFLE(vf_load(row - LANES), d[4], SN_SHIFT_UP);
+        d[5] = SN_SHUFFLE(d[1], vf_load(row + SN_WINOGRAD_TILE * LANES), SN_SHIFT_DOWN);
+        winograd_input(d, u);
+        SN_UNROLL
+        for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
+            vf_store(v + k * frequency + t, u[k]);
+    }
+}
+
+/* All frequencies of one channel of a unit's input: planes -1 to `planes`. What is written past the tiles of a
+ * plane, the next plane or channel overwrites. `rows`: 7 rows of scratch memory, 0 where no pixels lie. */
+static inline void winograd_input_channel(float *v, int64_t frequency, const sn_winograd_plan *plan,
+                                          const winograd_unit *unit, const float *x, float *rows)
+{
+    const float *zeros = rows + SN_WINOGRAD_INPUT * plan->row;
+    for (int64_t z = unit->z - 1; z <= unit->z + unit->planes; z++)
+        for (int64_t r = 0; r < unit->rows; r++, v += plan->tiles_x) {
+            if (z < 0 || z >= plan->extent[0]) {
+                for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
+                    for (int64_t t = 0; t < plan->tiles_x; t += LANES)
+                        vf_store(v + f * frequency + t, (vf){0});
+                continue;
+            }
+            winograd_input_rows(rows, plan, x + z * plan->extent[1] * plan->extent[2], unit->y + r, zeros);
+            for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
+                winograd_input_columns(v + k * SN_WINOGRAD_INPUT * frequency, frequency,
+                                       winograd_row(rows, plan, k), plan->tiles_x);
+        }
+}
+
+#endif

@@ -1,0 +1,166 @@
+#include "backend/cpu/winograd_plan.h"
+
+#include "backend/cpu/conv_plan.h"
+#include "base/memory.h"
+
+enum {
+    WEIGHTS = 27,                    /* of a pair of channels */
+    PRODUCTS = 108,                  /* of a pair of channels and a tile: frequencies times taps */
+    IN_BLOCK = 64,                   /* channels transformed together, at most, */
+    BLOCK_DW = 32,                   /* and of backward weights: both sides */
+    SCRATCH_FLOATS = 512 * 1024,     /* of frequencies, for a thread, */
+    SCRATCH_FLOATS_DW = 1536 * 1024, /* and of backward weights, whose sums want long runs */
+    WANTED_PARTS = 64,               /* of backward weights, so that many threads have work */
+};
+
+/*
+ * Cycles, measured on Zen 4 with vectors of 16 floats, single thread; only their proportions count:
+ * 21 -> 21 channels at 64^3: 24 ms direct 61 (forward), 26 ms direct 67 (backward weights);
+ * 84 -> 84 at 12x16x12: 3.6 ms direct 8.5, and 5.0 ms direct 10; 168 -> 168 at 6x8x6: 4.0 ms direct 5.4, and
+ * 9.1 ms direct 7.4; 512 -> 512 at 4^3: 41 ms direct 16.
+ */
+static const double transform_cycles =
+                        200,     /* of a vector of tiles of one channel, to or from its 36 frequencies */
+    vector_cycles = 1.1,         /* of a product of a weight and a vector, the same direct: */
+    direct_vector_cycles = 1.15, /* with the halo of a tile */
+    direct_dw_vector_cycles = 1.28, weight_cycles = 0.5, /* reading a weight, for a run */
+    sum_cycles = 3.7,                                    /* a weight's sum over lanes, for a run */
+    pack_cycles = 200,   /* of a pair of channels: the transform of its weights */
+    unpack_cycles = 700; /* the same of their gradients */
+
+static bool is_dw(const sn_op *op)
+{
+    return op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static double vectors_of(int64_t lanes)
+{
+    return (double)sn_conv_parts(lanes, SN_WINOGRAD_LANES);
+}
+
+static double pairs_of(const sn_winograd_plan *plan)
+{
+    return (double)(plan->in_channels * plan->out_channels);
+}
+
+/* Cut into units of at most `planes` planes by `rows` rows of tiles. */
+static void cut(sn_winograd_plan *plan, int64_t planes, int64_t rows)
+{
+    plan->units_z = sn_conv_parts(plan->extent[0], planes);
+    plan->units_y = sn_conv_parts(plan->tiles_y, rows);
+    plan->unit_z = sn_conv_parts(plan->extent[0], plan->units_z);
+    plan->unit_y = sn_conv_parts(plan->tiles_y, plan->units_y);
+}
+
+static int64_t frequency_floats(const sn_winograd_plan *plan)
+{
+    return SN_WINOGRAD_FREQUENCIES * (sn_winograd_frequency(plan->in_block, sn_winograd_in_channel(plan)) +
+                                      sn_winograd_frequency(plan->group, sn_winograd_out_channel(plan)));
+}
+
+/* Cycles for one image, without what the weights cost once. */
+static double cost_of(const sn_winograd_plan *plan, bool dw)
+{
+    double row = transform_cycles * vectors_of(plan->tiles_x), rows = (double)plan->unit_y;
+    double in_parts = 1, out_parts = 1; /* how often a side is transformed */
+    if (dw) {
+        in_parts = (double)sn_conv_parts(plan->out_channels, plan->group);
+        out_parts = (double)sn_conv_parts(plan->in_channels, plan->in_block);
+    }
+    double transforms = row * rows *
+                        ((double)(plan->unit_z + 2) * (double)plan->in_channels * in_parts +
+                         (double)plan->unit_z * (double)plan->out_channels * out_parts);
+    double run = vector_cycles * vectors_of(plan->unit_z * plan->unit_y * plan->tiles_x) +
+                 (dw ? sum_cycles : weight_cycles);
+    return (double)(plan->units_z * plan->units_y) * (transforms + PRODUCTS * pairs_of(plan) * run);
+}
+
+/* Try all even cuts whose frequencies fit, and keep the cheapest; returns its cost. */
+static double choose_units(sn_winograd_plan *plan, bool dw)
+{
+    const int64_t most = dw ? SCRATCH_FLOATS_DW : SCRATCH_FLOATS;
+    int64_t best[2] = {1, 1};
+    double least = -1;
+    for (int64_t planes = 1; planes <= plan->extent[0]; planes++)
+        for (int64_t rows = 1; rows <= plan->tiles_y; rows++) {
+            cut(plan, planes, rows);
+            if (plan->unit_z < planes || plan->unit_y < rows) /* the same as with fewer */
+                continue;
+            double cost = cost_of(plan, dw);
+            if (frequency_floats(plan) <= most && (least < 0 || cost < least)) {
+                least = cost;
+                best[0] = planes;
+                best[1] = rows;
+            }
+        }
+    cut(plan, best[0], best[1]);
+    return cost_of(plan, dw);
+}
+
+static void set_extents(sn_winograd_plan *plan, const sn_op *op)
+{
+    const bool backward = op->kind == SN_OP_CONV3D_BACKWARD_DATA;
+    const int64_t *in = op->inputs[0].desc.shape;
+    const int64_t *out = is_dw(op) ? op->inputs[1].desc.shape : op->outputs[0].desc.shape;
+    *plan = (sn_winograd_plan){.images = in[0],
+                               .in_channels = in[1],
+                               .out_channels = out[1],
+                               .extent = {in[2], in[3], in[4]},
+                               .weight_out = backward ? WEIGHTS : in[1] * WEIGHTS,
+                               .weight_in = backward ? out[1] * WEIGHTS : WEIGHTS,
+                               .mirrored = backward};
+    plan->tiles_y = sn_conv_parts(in[3], SN_WINOGRAD_TILE);
+    plan->tiles_x = sn_conv_parts(in[4], SN_WINOGRAD_TILE);
+    plan->row = (sn_conv_parts(plan->tiles_x, SN_WINOGRAD_LANES) * SN_WINOGRAD_TILE + 2) * SN_WINOGRAD_LANES;
+    int64_t in_limit = is_dw(op) ? BLOCK_DW : IN_BLOCK;
+    plan->in_block = sn_conv_parts(in[1], sn_conv_parts(in[1], in_limit));
+    plan->group = is_dw(op) ? sn_conv_parts(out[1], sn_conv_parts(out[1], BLOCK_DW))
+                            : smaller(out[1], SN_CONV_MAX_GROUP);
+}
+
+bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op)
+{
+    const sn_conv3d_params *p = &op->params.conv3d;
+    const bool dw = is_dw(op);
+    if (p->kernel != 3 || p->stride != 1 || p->dilation != 1 || p->pad != 1)
+        return false;
+    set_extents(plan, op);
+    double images = (double)plan->images, cost = images * choose_units(plan, dw), direct_vector;
+    double pairs = pairs_of(plan), once = pack_cycles;
+    if (dw) {
+        int64_t parts =
+            sn_conv_parts(plan->out_channels, plan->group) * sn_conv_parts(plan->in_channels, plan->in_block);
+        plan->partials =
+            smaller(sn_conv_parts(WANTED_PARTS, parts), plan->images * plan->units_z * plan->units_y);
+        once = unpack_cycles * (double)plan->partials;
+    }
+    direct_vector = dw ? direct_dw_vector_cycles : direct_vector_cycles;
+    double direct = images * WEIGHTS * pairs * direct_vector *
+                    vectors_of(plan->extent[0] * plan->extent[1] * plan->extent[2]);
+    return cost + once * pairs < direct;
+}
+
+size_t sn_winograd_workspace(const sn_winograd_plan *plan)
+{
+    int64_t pairs = plan->in_channels * plan->out_channels;
+    if (plan->partials == 0)
+        return (size_t)(pairs * PRODUCTS) * sizeof(float);
+    return plan->partials == 1 ? 0 : (size_t)(plan->partials * pairs * WEIGHTS) * sizeof(float);
+}
+
+size_t sn_winograd_scratch(const sn_winograd_plan *plan)
+{
+    int64_t sums = 0;
+    if (plan->partials >
+        0) { /* sums take whole vectors: less than half of each is empty but in small blocks */
+        int64_t rows = plan->group < 4 ? 4 : plan->group;
+        sums = SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block * SN_WINOGRAD_TAPS + 6);
+    }
+    int64_t rows = (SN_WINOGRAD_INPUT + 1) * plan->row;
+    return (size_t)(rows + frequency_floats(plan) + sums) * sizeof(float);
+}
