@@ -1,6 +1,8 @@
 /* segnas3d: finds the command, shows its progress and errors, turns its status into the exit code. */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -95,6 +97,22 @@ static void streams_reserve(void)
         close(file);
 }
 
+/*
+ * Threads that wait for each other shall soon sleep, not spin: another program on the same cores would slow both
+ * many times. OpenMP's library reads its settings before main, so the program starts itself once more with them;
+ * where that fails, it runs as it is.
+ */
+static void waiting_shorten(char **argv)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 0 || getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL ||
+        setenv("GOMP_SPINCOUNT", "1000", 1) != 0)
+        return;
+    path[length] = '\0';
+    execv(path, argv);
+}
+
 int main(int argc, char **argv)
 {
     sn_error error = SN_ERROR_INIT;
@@ -112,6 +130,7 @@ int main(int argc, char **argv)
         printf("segnas3d %s\n", SEGNAS3D_VERSION);
         return 0;
     }
+    waiting_shorten(argv);
     sn_interrupt_install();
     if (argc == 3 && strcmp(argv[1], "worker") == 0)
         return worker(argv[2]);
