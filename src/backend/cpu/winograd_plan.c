@@ -4,8 +4,6 @@
 #include "base/memory.h"
 
 enum {
-    WEIGHTS = 27,                    /* of a pair of channels */
-    PRODUCTS = 108,                  /* of a pair of channels and a tile: frequencies times taps */
     IN_BLOCK = 64,                   /* channels transformed together, at most, */
     BLOCK_DW = 32,                   /* and of backward weights: both sides */
     SCRATCH_FLOATS = 512 * 1024,     /* of frequencies, for a thread, */
@@ -31,6 +29,18 @@ static const double transform_cycles =
 static bool is_dw(const sn_op *op)
 {
     return op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
+}
+
+/* Weights of a pair of channels. */
+static int64_t weights_of(const sn_winograd_plan *plan)
+{
+    return plan->kernel * plan->kernel * plan->kernel;
+}
+
+/* Products of a pair of channels and a tile: frequencies times taps. */
+static int64_t products_of(const sn_winograd_plan *plan)
+{
+    return SN_WINOGRAD_FREQUENCIES * plan->kernel;
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -73,11 +83,12 @@ static double cost_of(const sn_winograd_plan *plan, bool dw)
         out_parts = (double)sn_conv_parts(plan->in_channels, plan->in_block);
     }
     double transforms = row * rows *
-                        ((double)(plan->unit_z + 2) * (double)plan->in_channels * in_parts +
+                        ((double)(plan->unit_z + plan->kernel - 1) * (double)plan->in_channels * in_parts +
                          (double)plan->unit_z * (double)plan->out_channels * out_parts);
     double run = vector_cycles * vectors_of(plan->unit_z * plan->unit_y * plan->tiles_x) +
                  (dw ? sum_cycles : weight_cycles);
-    return (double)(plan->units_z * plan->units_y) * (transforms + PRODUCTS * pairs_of(plan) * run);
+    return (double)(plan->units_z * plan->units_y) *
+           (transforms + (double)products_of(plan) * pairs_of(plan) * run);
 }
 
 /* Try all even cuts whose frequencies fit, and keep the cheapest; returns its cost. */
@@ -106,17 +117,21 @@ static void set_extents(sn_winograd_plan *plan, const sn_op *op)
 {
     const bool backward = op->kind == SN_OP_CONV3D_BACKWARD_DATA;
     const int64_t *in = op->inputs[0].desc.shape;
+    const int kernel = op->params.conv3d.kernel;
+    const int64_t weights = (int64_t)kernel * kernel * kernel;
     const int64_t *out = is_dw(op) ? op->inputs[1].desc.shape : op->outputs[0].desc.shape;
-    *plan = (sn_winograd_plan){.images = in[0],
+    *plan = (sn_winograd_plan){.kernel = kernel,
+                               .tile = SN_WINOGRAD_INPUT + 1 - kernel,
+                               .images = in[0],
                                .in_channels = in[1],
                                .out_channels = out[1],
                                .extent = {in[2], in[3], in[4]},
-                               .weight_out = backward ? WEIGHTS : in[1] * WEIGHTS,
-                               .weight_in = backward ? out[1] * WEIGHTS : WEIGHTS,
+                               .weight_out = backward ? weights : in[1] * weights,
+                               .weight_in = backward ? out[1] * weights : weights,
                                .mirrored = backward};
-    plan->tiles_y = sn_conv_parts(in[3], SN_WINOGRAD_TILE);
-    plan->tiles_x = sn_conv_parts(in[4], SN_WINOGRAD_TILE);
-    plan->row = (sn_conv_parts(plan->tiles_x, SN_WINOGRAD_LANES) * SN_WINOGRAD_TILE + 2) * SN_WINOGRAD_LANES;
+    plan->tiles_y = sn_conv_parts(in[3], plan->tile);
+    plan->tiles_x = sn_conv_parts(in[4], plan->tile);
+    plan->row = (sn_conv_parts(plan->tiles_x, SN_WINOGRAD_LANES) * plan->tile + 2) * SN_WINOGRAD_LANES;
     int64_t in_limit = is_dw(op) ? BLOCK_DW : IN_BLOCK;
     plan->in_block = sn_conv_parts(in[1], sn_conv_parts(in[1], in_limit));
     plan->group = is_dw(op) ? sn_conv_parts(out[1], sn_conv_parts(out[1], BLOCK_DW))
@@ -127,7 +142,7 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op)
 {
     const sn_conv3d_params *p = &op->params.conv3d;
     const bool dw = is_dw(op);
-    if (p->kernel != 3 || p->stride != 1 || p->dilation != 1 || p->pad != 1)
+    if ((p->kernel != 3 && p->kernel != 5) || p->stride != 1 || p->dilation != 1 || p->pad != p->kernel / 2)
         return false;
     set_extents(plan, op);
     double images = (double)plan->images, cost = images * choose_units(plan, dw), direct_vector;
@@ -140,7 +155,7 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op)
         once = unpack_cycles * (double)plan->partials;
     }
     direct_vector = dw ? direct_dw_vector_cycles : direct_vector_cycles;
-    double direct = images * WEIGHTS * pairs * direct_vector *
+    double direct = images * (double)weights_of(plan) * pairs * direct_vector *
                     vectors_of(plan->extent[0] * plan->extent[1] * plan->extent[2]);
     return cost + once * pairs < direct;
 }
@@ -149,8 +164,8 @@ size_t sn_winograd_workspace(const sn_winograd_plan *plan)
 {
     int64_t pairs = plan->in_channels * plan->out_channels;
     if (plan->partials == 0)
-        return (size_t)(pairs * PRODUCTS) * sizeof(float);
-    return plan->partials == 1 ? 0 : (size_t)(plan->partials * pairs * WEIGHTS) * sizeof(float);
+        return (size_t)(pairs * products_of(plan)) * sizeof(float);
+    return plan->partials == 1 ? 0 : (size_t)(plan->partials * pairs * weights_of(plan)) * sizeof(float);
 }
 
 size_t sn_winograd_scratch(const sn_winograd_plan *plan)
@@ -159,7 +174,7 @@ size_t sn_winograd_scratch(const sn_winograd_plan *plan)
     if (plan->partials >
         0) { /* sums take whole vectors: less than half of each is empty but in small blocks */
         int64_t rows = plan->group < 4 ? 4 : plan->group;
-        sums = SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block * SN_WINOGRAD_TAPS + 6);
+        sums = SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block * plan->kernel + 6);
     }
     int64_t rows = (SN_WINOGRAD_INPUT + 1) * plan->row;
     return (size_t)(rows + frequency_floats(plan) + sums) * sizeof(float);

@@ -1,12 +1,12 @@
 /**
- * Winograd convolution: how a 3^3 convolution of dilation 1 is cut into pieces.
+ * Winograd convolution: how a 3^3 or 5^3 convolution of dilation 1 is cut into pieces.
  *
- * In each plane (H, W) tiles of 4x4 outputs are computed from 6x6 inputs by F(4x4, 3x3) (A. Lavin, S. Gray,
- * "Fast algorithms for convolutional neural networks", 2016); along D the three taps stay plain. Both tensors
- * of a convolution are transformed, plane by plane, into 36 frequencies; for each frequency what is left is a
- * convolution of three taps along D, which the direct kernels compute: 36*3 multiplications for 16 outputs in
- * place of 16*27, a quarter. Transforming D too would halve them again, but the tensors between would be half
- * as large again and the error several times larger.
+ * In each plane (H, W) tiles of 4x4 (2x2) outputs are computed from 6x6 inputs by F(4x4, 3x3) (F(2x2, 5x5); A.
+ * Lavin, S. Gray, "Fast algorithms for convolutional neural networks", 2016); along D the taps stay plain. Both
+ * tensors of a convolution are transformed, plane by plane, into 36 frequencies; for each frequency what is left
+ * is a convolution with a few taps along D, which the direct kernels compute: 36*3 multiplications for 16 outputs
+ * in place of 16*27 (36*5 for 4 in place of 4*125). Transforming D too would halve them again, but the tensors
+ * between would be half as large again and the error several times larger.
  *
  * Points 0, +-3/4, +-3/2 and infinity: a third of the error of 0, +-1, +-2 and half of 0, +-1, 2, -1/2, and
  * still symmetric, so that two frequencies share most of their sums.
@@ -19,10 +19,10 @@
 #include "backend/op.h"
 
 enum {
-    SN_WINOGRAD_TILE = 4,  /* outputs of a tile along H and W */
-    SN_WINOGRAD_INPUT = 6, /* its inputs, and its frequencies */
+    SN_WINOGRAD_INPUT = 6, /* inputs of a tile along H and W, and its frequencies */
     SN_WINOGRAD_FREQUENCIES = 36,
-    SN_WINOGRAD_TAPS = 3,   /* along D */
+    SN_WINOGRAD_MAX_KERNEL = 5,
+    SN_WINOGRAD_MAX_TILE = 4,
     SN_WINOGRAD_LANES = 16, /* memory is laid out for vectors of so many floats, whatever the processor's */
 };
 
@@ -32,6 +32,7 @@ enum {
  * tiles of a plane.
  */
 typedef struct sn_winograd_plan {
+    int kernel, tile; /* weights, and outputs of a tile, along an axis: 3, 4 or 5, 2 */
     int64_t images, in_channels, out_channels; /* of the convolution that is computed */
     int64_t extent[3];
     int64_t weight_out, weight_in; /* floats of w from one output, one input channel to the next */
@@ -48,7 +49,7 @@ typedef struct sn_winograd_plan {
 /**
  * Cut a convolution into units.
  *
- * @return whether it is worth it: a 3^3 convolution, and expected to take less time than the direct one. It
+ * @return whether it is worth it: a 3^3 or 5^3 convolution, and expected to take less time than the direct one. It
  *         depends on the descriptors only.
  */
 bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op);
@@ -62,7 +63,7 @@ size_t sn_winograd_scratch(const sn_winograd_plan *plan);
 /** Floats of one channel of the largest unit: of the input with its planes before and after, of the output. */
 static inline int64_t sn_winograd_in_channel(const sn_winograd_plan *plan)
 {
-    return (plan->unit_z + SN_WINOGRAD_TAPS - 1) * plan->unit_y * plan->tiles_x;
+    return (plan->unit_z + plan->kernel - 1) * plan->unit_y * plan->tiles_x;
 }
 
 static inline int64_t sn_winograd_out_channel(const sn_winograd_plan *plan)

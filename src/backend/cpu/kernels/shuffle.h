@@ -8,28 +8,55 @@
 
 #define SN_SHUFFLE __builtin_shufflevector
 
+/*
+ * Lanes of two vectors a, b: every second one; both lane by lane, the first or second half of that; b moved up by
+ * one lane, behind it the last (or last but one) of a; a moved down by one lane, before it the first (or second)
+ * of b.
+ */
+
 #if LANES == 16
 #define SN_EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define SN_ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #define SN_ZIP_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define SN_ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #define SN_SHIFT_UP 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+#define SN_SHIFT_UP_2 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
 #define SN_SHIFT_DOWN 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+#define SN_SHIFT_DOWN_2 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17
 #elif LANES == 8
 #define SN_EVENS 0, 2, 4, 6, 8, 10, 12, 14
 #define SN_ODDS 1, 3, 5, 7, 9, 11, 13, 15
 #define SN_ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define SN_ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
 #define SN_SHIFT_UP 7, 8, 9, 10, 11, 12, 13, 14
+#define SN_SHIFT_UP_2 6, 8, 9, 10, 11, 12, 13, 14
 #define SN_SHIFT_DOWN 1, 2, 3, 4, 5, 6, 7, 8
+#define SN_SHIFT_DOWN_2 1, 2, 3, 4, 5, 6, 7, 9
 #else
 #define SN_EVENS 0, 2, 4, 6
 #define SN_ODDS 1, 3, 5, 7
 #define SN_ZIP_LOW 0, 4, 1, 5
 #define SN_ZIP_HIGH 2, 6, 3, 7
 #define SN_SHIFT_UP 3, 4, 5, 6
+#define SN_SHIFT_UP_2 2, 4, 5, 6
 #define SN_SHIFT_DOWN 1, 2, 3, 4
+#define SN_SHIFT_DOWN_2 1, 2, 3, 5
 #endif
+
+/* part[k] lane t = from[2*t + k], k < 2. */
+SN_INLINE void sn_split_by_2(const float *from, vf part[2])
+{
+    vf a = vf_load(from), b = vf_load(from + LANES);
+    part[0] = SN_SHUFFLE(a, b, SN_EVENS);
+    part[1] = SN_SHUFFLE(a, b, SN_ODDS);
+}
+
+/* Its inverse: whole[j] holds 2*t + k, in order, from j*LANES on. */
+SN_INLINE void sn_join_2(const vf part[2], vf whole[2])
+{
+    whole[0] = SN_SHUFFLE(part[0], part[1], SN_ZIP_LOW);
+    whole[1] = SN_SHUFFLE(part[0], part[1], SN_ZIP_HIGH);
+}
 
 /* part[k] lane t = from[4*t + k], k < 4. */
 SN_INLINE void sn_split_by_4(const float *from, vf part[4])

@@ -10,7 +10,7 @@
 typedef struct winograd_job {
     const sn_winograd_plan *plan;
     const float *x, *w;
-    float *y, *packed; /* (36, block: (in_channels, 3, rows)) */
+    float *y, *packed; /* (36, block: (in_channels, kernel, rows)) */
     int64_t packed_frequency;
     int64_t blocks, groups;
 } winograd_job;
@@ -21,77 +21,87 @@ static int64_t first_row(const winograd_job *job, int64_t block)
 }
 
 /* w[t], lane r: weight t of tap z along D, of row `first` + r and the kernel as it is applied to the input. */
-static void gather_weights(vf w[9], const winograd_job *job, int z, int64_t first, int64_t rows,
+static void gather_weights(vf w[], const winograd_job *job, int z, int64_t first, int64_t rows,
                            int64_t channel)
 {
     const sn_winograd_plan *plan = job->plan;
+    const int plane = plan->kernel * plan->kernel, last = plan->kernel * plane - 1;
     const float *from = job->w + first * plan->weight_out + channel * plan->weight_in;
-    for (int t = 0; t < 9; t++)
+    for (int t = 0; t < plane; t++)
         w[t] = (vf){0};
     for (int64_t r = 0; r < rows; r++, from += plan->weight_out)
-        for (int t = 0; t < 9; t++)
-            w[t][r] = from[plan->mirrored ? 26 - 9 * z - t : 9 * z + t];
+        for (int t = 0; t < plane; t++)
+            w[t][r] = from[plan->mirrored ? last - z * plane - t : z * plane + t];
 }
 
-/* The frequencies of the 3x3 weights of one tap along D. */
-static void transform_weights(vf u[SN_WINOGRAD_FREQUENCIES], const vf w[9])
+/* The frequencies of the weights of one tap along D. */
+SN_INLINE void transform_weights(const int kernel, vf u[SN_WINOGRAD_FREQUENCIES], const vf w[])
 {
-    vf rows[3][SN_WINOGRAD_INPUT];
-    for (int y = 0; y < 3; y++)
-        winograd_weights(w + 3 * y, rows[y]);
+    vf rows[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_INPUT];
+    for (int y = 0; y < kernel; y++)
+        winograd_weights(kernel, w + kernel * y, rows[y]);
     for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
-        const vf column[3] = {rows[0][x], rows[1][x], rows[2][x]};
-        vf v[SN_WINOGRAD_INPUT];
-        winograd_weights(column, v);
+        vf column[SN_WINOGRAD_MAX_KERNEL], v[SN_WINOGRAD_INPUT];
+        for (int y = 0; y < kernel; y++)
+            column[y] = rows[y][x];
+        winograd_weights(kernel, column, v);
         for (int y = 0; y < SN_WINOGRAD_INPUT; y++)
             u[y * SN_WINOGRAD_INPUT + x] = v[y];
     }
 }
 
-/* Weights of one input channel and one block, as the block kernel reads them: (3, rows) of each frequency. */
+/* Weights of one input channel and one block, as the block kernel reads them: (kernel, rows) of each frequency. */
 static void pack_weights(const winograd_job *job, int64_t block, int64_t channel)
 {
-    float out[SN_WINOGRAD_FREQUENCIES][SN_WINOGRAD_TAPS * SN_CONV_BLOCK_ROWS + LANES];
-    vf w[9], u[SN_WINOGRAD_FREQUENCIES];
+    float out[SN_WINOGRAD_FREQUENCIES][SN_WINOGRAD_MAX_KERNEL * SN_CONV_BLOCK_ROWS + LANES];
+    vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL], u[SN_WINOGRAD_FREQUENCIES];
+    const int kernel = job->plan->kernel;
     int64_t first = first_row(job, block), rows = first_row(job, block + 1) - first;
-    for (int z = 0; z < SN_WINOGRAD_TAPS; z++)
+    for (int z = 0; z < kernel; z++)
         for (int64_t r = 0; r < rows;
              r += LANES) { /* what is stored past the rows, the next ones overwrite */
             gather_weights(w, job, z, first + r, rows - r < LANES ? rows - r : LANES, channel);
-            transform_weights(u, w);
+            if (kernel == 3)
+                transform_weights(3, u, w);
+            else
+                transform_weights(5, u, w);
             for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
                 vf_store(out[f] + z * rows + r, u[f]);
         }
-    float *to = job->packed + (first * job->plan->in_channels + channel * rows) * SN_WINOGRAD_TAPS;
+    float *to = job->packed + (first * job->plan->in_channels + channel * rows) * kernel;
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++, to += job->packed_frequency)
-        memcpy(to, out[f], (size_t)(SN_WINOGRAD_TAPS * rows) * sizeof *to);
+        memcpy(to, out[f], (size_t)(kernel * rows) * sizeof *to);
 }
 
-/* Frequencies of up to LANES tiles to 4 rows of 4 pixels of each: row y, in order, at out[y]. */
-SN_INLINE void output_tiles(const float *m, int64_t frequency, vf out[SN_WINOGRAD_TILE][4])
+/* Frequencies of up to LANES tiles to their rows of pixels: row y, in order, at out[y]. */
+SN_INLINE void output_tiles(const int tile, const float *m, int64_t frequency,
+                            vf out[SN_WINOGRAD_MAX_TILE][SN_WINOGRAD_MAX_TILE])
 {
-    vf rows[SN_WINOGRAD_TILE][SN_WINOGRAD_INPUT];
+    vf rows[SN_WINOGRAD_MAX_TILE][SN_WINOGRAD_INPUT];
     SN_UNROLL
     for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
-        vf column[SN_WINOGRAD_INPUT], y[SN_WINOGRAD_TILE];
+        vf column[SN_WINOGRAD_INPUT], y[SN_WINOGRAD_MAX_TILE];
         SN_UNROLL
         for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
             column[k] = vf_load(m + (k * SN_WINOGRAD_INPUT + x) * frequency);
-        winograd_output(column, y);
+        winograd_output(tile, column, y);
         SN_UNROLL
-        for (int k = 0; k < SN_WINOGRAD_TILE; k++)
+        for (int k = 0; k < tile; k++)
             rows[k][x] = y[k];
     }
     SN_UNROLL
-    for (int y = 0; y < SN_WINOGRAD_TILE; y++) {
-        vf part[4];
-        winograd_output(rows[y], part);
-        sn_join_4(part, out[y]);
+    for (int y = 0; y < tile; y++) {
+        vf part[SN_WINOGRAD_MAX_TILE];
+        winograd_output(tile, rows[y], part);
+        if (tile == 4)
+            sn_join_4(part, out[y]);
+        else
+            sn_join_2(part, out[y]);
     }
 }
 
-/* Store `count` <= 4*LANES floats. */
-SN_INLINE void store_pixels(float *to, const vf pixels[4], int64_t count)
+/* Store `count` floats. */
+SN_INLINE void store_pixels(float *to, const vf pixels[], int64_t count)
 {
     int64_t whole = count / LANES;
     for (int64_t i = 0; i < whole; i++)
@@ -101,25 +111,39 @@ SN_INLINE void store_pixels(float *to, const vf pixels[4], int64_t count)
 }
 
 /* One row of tiles of one plane of one output channel. */
-static void output_row(float *plane, const sn_winograd_plan *plan, int64_t tile_row, const float *m,
-                       int64_t frequency)
+SN_INLINE void output_row(const int tile, float *plane, const sn_winograd_plan *plan, int64_t tile_row,
+                          const float *m, int64_t frequency)
 {
-    const int64_t width = plan->extent[2], first = tile_row * SN_WINOGRAD_TILE;
-    int64_t rows = plan->extent[1] - first < SN_WINOGRAD_TILE ? plan->extent[1] - first : SN_WINOGRAD_TILE;
+    const int64_t width = plan->extent[2], first = tile_row * tile;
+    int64_t rows = plan->extent[1] - first < tile ? plan->extent[1] - first : tile;
     for (int64_t t = 0; t < plan->tiles_x; t += LANES) {
-        vf out[SN_WINOGRAD_TILE][4];
-        int64_t x = t * SN_WINOGRAD_TILE, count = width - x < 4 * LANES ? width - x : 4 * LANES;
-        output_tiles(m + t, frequency, out);
+        vf out[SN_WINOGRAD_MAX_TILE][SN_WINOGRAD_MAX_TILE];
+        int64_t x = t * tile, count = width - x < tile * LANES ? width - x : tile * LANES;
+        output_tiles(tile, m + t, frequency, out);
         for (int64_t y = 0; y < rows; y++)
             store_pixels(plane + (first + y) * width + x, out[y], count);
     }
+}
+
+/* One output channel of a unit. */
+static void output_channel(float *y, const sn_winograd_plan *plan, const winograd_unit *unit, const float *m,
+                           int64_t frequency)
+{
+    const int64_t plane = plan->extent[1] * plan->extent[2];
+    for (int64_t z = unit->z; z < unit->z + unit->planes; z++)
+        for (int64_t r = unit->y; r < unit->y + unit->rows; r++, m += plan->tiles_x)
+            if (plan->tile == 4)
+                output_row(4, y + z * plane, plan, r, m, frequency);
+            else
+                output_row(2, y + z * plane, plan, r, m, frequency);
 }
 
 /* Multiply all frequencies of some input channels with the weights of blocks [begin, end). */
 static void multiply(const winograd_job *job, const winograd_unit *unit, const winograd_field *in,
                      const winograd_field *out, int64_t first, int64_t count, int64_t begin, int64_t end)
 {
-    const int32_t offsets[SN_WINOGRAD_TAPS] = {0, (int32_t)unit->tiles, (int32_t)(2 * unit->tiles)};
+    int32_t offsets[SN_WINOGRAD_MAX_KERNEL];
+    winograd_offsets(offsets, job->plan, unit);
     int64_t vectors = (unit->planes * unit->tiles + LANES - 1) / LANES;
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
         for (int64_t b = begin; b < end; b++) {
@@ -128,11 +152,11 @@ static void multiply(const winograd_job *job, const winograd_unit *unit, const w
                                    .x_channel = in->channel,
                                    .channels = count,
                                    .offsets = offsets,
-                                   .taps = SN_WINOGRAD_TAPS,
+                                   .taps = job->plan->kernel,
                                    .y_channel = out->channel,
                                    .add = first > 0};
             block.w = job->packed + f * job->packed_frequency +
-                      (row * job->plan->in_channels + first * rows) * SN_WINOGRAD_TAPS;
+                      (row * job->plan->in_channels + first * rows) * job->plan->kernel;
             block.y = out->values + f * out->frequency + (row - first_row(job, begin)) * out->channel;
             SN_CONV_RUNS[rows](&block, block.x, block.y, vectors);
         }
@@ -147,7 +171,7 @@ static void run_unit(const winograd_job *job, const winograd_unit *unit, int64_t
     const int64_t first = first_row(job, begin), channels = first_row(job, end) - first;
     float *rows = scratch;
     winograd_field in = {.values = rows + (SN_WINOGRAD_INPUT + 1) * plan->row,
-                         .channel = (unit->planes + SN_WINOGRAD_TAPS - 1) * unit->tiles};
+                         .channel = (unit->planes + plan->kernel - 1) * unit->tiles};
     in.frequency = sn_winograd_frequency(plan->in_block, in.channel);
     winograd_field out = {.values = in.values + SN_WINOGRAD_FREQUENCIES * in.frequency,
                           .channel = sn_round_up(unit->planes * unit->tiles, SN_WINOGRAD_LANES)};
@@ -155,18 +179,13 @@ static void run_unit(const winograd_job *job, const winograd_unit *unit, int64_t
     memset(rows, 0, (size_t)((SN_WINOGRAD_INPUT + 1) * plan->row) * sizeof *rows);
     for (int64_t i = 0; i < plan->in_channels; i += plan->in_block) {
         int64_t rest = plan->in_channels - i, count = rest < plan->in_block ? rest : plan->in_block;
-        for (int64_t c = 0; c < count; c++)
-            winograd_input_channel(in.values + c * in.channel, in.frequency, plan, unit,
-                                   job->x + (unit->image * plan->in_channels + i + c) * voxels, rows);
+        winograd_input_channels(&in, plan, unit, job->x + (unit->image * plan->in_channels + i) * voxels,
+                                count, rows);
         multiply(job, unit, &in, &out, i, count, begin, end);
     }
-    for (int64_t o = 0; o < channels; o++) {
-        float *y = job->y + (unit->image * plan->out_channels + first + o) * voxels;
-        const float *m = out.values + o * out.channel;
-        for (int64_t z = unit->z; z < unit->z + unit->planes; z++)
-            for (int64_t r = 0; r < unit->rows; r++, m += plan->tiles_x)
-                output_row(y + z * plan->extent[1] * plan->extent[2], plan, unit->y + r, m, out.frequency);
-    }
+    float *y = job->y + (unit->image * plan->out_channels + first) * voxels;
+    for (int64_t o = 0; o < channels; o++)
+        output_channel(y + o * voxels, plan, unit, out.values + o * out.channel, out.frequency);
 }
 
 /* Blocks are taken together, so that a unit is transformed once for all of them, but not so many that there
@@ -183,7 +202,7 @@ void SN_WINOGRAD_RUN(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
     winograd_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
     job.packed = call->workspace;
-    job.packed_frequency = plan->out_channels * plan->in_channels * SN_WINOGRAD_TAPS;
+    job.packed_frequency = plan->out_channels * plan->in_channels * plan->kernel;
     job.blocks = sn_conv_parts(plan->out_channels, SN_CONV_BLOCK_ROWS);
     job.groups = choose_groups(&job, call->threads);
 #pragma omp parallel num_threads(call->threads)

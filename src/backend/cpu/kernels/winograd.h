@@ -1,9 +1,9 @@
 /**
- * Winograd's transforms F(4, 3) along a row, in vectors whose lanes are tiles, and of a plane.
+ * Winograd's transforms F(4, 3) and F(2, 5) along a row, in vectors whose lanes are tiles, and of a plane.
  *
  * With the points p = 0, +-a, +-b and infinity, a = 3/4, b = 3/2:
- *   outputs  y = A' [(G g) * (B' d)]       d six inputs, g three weights, y four outputs
- *   weights  g = G' [(A y) * (B' d)]       y four gradients of outputs
+ *   outputs  y = A' [(G g) * (B' d)]       d six inputs, g 3 (5) weights, y 4 (2) outputs
+ *   weights  g = G' [(A y) * (B' d)]       y the gradients of the outputs
  * A holds the powers of the points, G those and 1/product of (p - other points), B' the coefficients of the
  * product of (x - other points).
  */
@@ -36,49 +36,65 @@ SN_INLINE void winograd_input(const vf d[6], vf v[6])
     v[5] = d[5] - (WINOGRAD_A2 + WINOGRAD_B2) * d[3] + (WINOGRAD_A2 * WINOGRAD_B2) * d[1];
 }
 
-/* y = A' m */
-SN_INLINE void winograd_output(const vf m[6], vf y[4])
+/* y = A' m: 4 or 2 outputs. */
+SN_INLINE void winograd_output(const int tile, const vf m[6], vf y[])
 {
     vf sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+    vf odd = WINOGRAD_A * difference_a + WINOGRAD_B * difference_b;
     y[0] = m[0] + sum_a + sum_b;
-    y[1] = WINOGRAD_A * difference_a + WINOGRAD_B * difference_b;
-    y[2] = WINOGRAD_A2 * sum_a + WINOGRAD_B2 * sum_b;
-    y[3] = m[5] + (WINOGRAD_A2 * WINOGRAD_A) * difference_a + (WINOGRAD_B2 * WINOGRAD_B) * difference_b;
+    y[1] = tile == 2 ? odd + m[5] : odd;
+    if (tile == 4) {
+        y[2] = WINOGRAD_A2 * sum_a + WINOGRAD_B2 * sum_b;
+        y[3] = m[5] + (WINOGRAD_A2 * WINOGRAD_A) * difference_a + (WINOGRAD_B2 * WINOGRAD_B) * difference_b;
+    }
 }
 
 /* v = A y */
-SN_INLINE void winograd_gradient(const vf y[4], vf v[6])
+SN_INLINE void winograd_gradient(const int tile, const vf y[], vf v[6])
 {
-    vf even_a = y[0] + WINOGRAD_A2 * y[2], odd_a = y[1] + WINOGRAD_A2 * y[3];
-    vf even_b = y[0] + WINOGRAD_B2 * y[2], odd_b = y[1] + WINOGRAD_B2 * y[3];
+    vf even_a = tile == 4 ? y[0] + WINOGRAD_A2 * y[2] : y[0];
+    vf even_b = tile == 4 ? y[0] + WINOGRAD_B2 * y[2] : y[0];
+    vf odd_a = tile == 4 ? y[1] + WINOGRAD_A2 * y[3] : y[1];
+    vf odd_b = tile == 4 ? y[1] + WINOGRAD_B2 * y[3] : y[1];
     v[0] = y[0];
     v[1] = even_a + WINOGRAD_A * odd_a;
     v[2] = even_a - WINOGRAD_A * odd_a;
     v[3] = even_b + WINOGRAD_B * odd_b;
     v[4] = even_b - WINOGRAD_B * odd_b;
-    v[5] = y[3];
+    v[5] = y[tile - 1];
 }
 
-/* u = G g */
-SN_INLINE void winograd_weights(const vf g[3], vf u[6])
+/* u = G g: 3 or 5 weights. */
+SN_INLINE void winograd_weights(const int kernel, const vf g[], vf u[6])
 {
-    vf even_a = WINOGRAD_GA * (g[0] + WINOGRAD_A2 * g[2]), odd_a = (WINOGRAD_GA * WINOGRAD_A) * g[1];
-    vf even_b = WINOGRAD_GB * (g[0] + WINOGRAD_B2 * g[2]), odd_b = (WINOGRAD_GB * WINOGRAD_B) * g[1];
+    vf even_a = g[0] + WINOGRAD_A2 * g[2], odd_a = g[1], even_b = g[0] + WINOGRAD_B2 * g[2], odd_b = g[1];
+    if (kernel == 5) {
+        even_a += (WINOGRAD_A2 * WINOGRAD_A2) * g[4];
+        even_b += (WINOGRAD_B2 * WINOGRAD_B2) * g[4];
+        odd_a += WINOGRAD_A2 * g[3];
+        odd_b += WINOGRAD_B2 * g[3];
+    }
     u[0] = WINOGRAD_G0 * g[0];
-    u[1] = even_a + odd_a;
-    u[2] = even_a - odd_a;
-    u[3] = even_b + odd_b;
-    u[4] = even_b - odd_b;
-    u[5] = g[2];
+    u[1] = WINOGRAD_GA * (even_a + WINOGRAD_A * odd_a);
+    u[2] = WINOGRAD_GA * (even_a - WINOGRAD_A * odd_a);
+    u[3] = WINOGRAD_GB * (even_b + WINOGRAD_B * odd_b);
+    u[4] = WINOGRAD_GB * (even_b - WINOGRAD_B * odd_b);
+    u[5] = g[kernel - 1];
 }
 
 /* g = G' u */
-SN_INLINE void winograd_weights_back(const vf u[6], vf g[3])
+SN_INLINE void winograd_weights_back(const int kernel, const vf u[6], vf g[])
 {
-    vf sum_a = WINOGRAD_GA * (u[1] + u[2]), sum_b = WINOGRAD_GB * (u[3] + u[4]);
-    g[0] = WINOGRAD_G0 * u[0] + sum_a + sum_b;
-    g[1] = (WINOGRAD_GA * WINOGRAD_A) * (u[1] - u[2]) + (WINOGRAD_GB * WINOGRAD_B) * (u[3] - u[4]);
-    g[2] = WINOGRAD_A2 * sum_a + WINOGRAD_B2 * sum_b + u[5];
+    vf even_a = WINOGRAD_GA * (u[1] + u[2]), odd_a = (WINOGRAD_GA * WINOGRAD_A) * (u[1] - u[2]);
+    vf even_b = WINOGRAD_GB * (u[3] + u[4]), odd_b = (WINOGRAD_GB * WINOGRAD_B) * (u[3] - u[4]);
+    g[0] = WINOGRAD_G0 * u[0] + even_a + even_b;
+    g[1] = odd_a + odd_b;
+    g[2] = WINOGRAD_A2 * even_a + WINOGRAD_B2 * even_b;
+    if (kernel == 5) {
+        g[3] = WINOGRAD_A2 * odd_a + WINOGRAD_B2 * odd_b;
+        g[4] = (WINOGRAD_A2 * WINOGRAD_A2) * even_a + (WINOGRAD_B2 * WINOGRAD_B2) * even_b;
+    }
+    g[kernel - 1] += u[5];
 }
 
 /* The planes and rows of tiles of one unit of work. */
@@ -134,10 +150,10 @@ static inline void winograd_clear_tails(float *rows, const sn_winograd_plan *pla
 static inline void winograd_input_rows(float *rows, const sn_winograd_plan *plan, const float *plane,
                                        int64_t tile_row, const float *zeros)
 {
-    const int64_t height = plan->extent[1], width = plan->extent[2];
+    const int64_t height = plan->extent[1], width = plan->extent[2], pad = plan->kernel / 2;
     const float *from[SN_WINOGRAD_INPUT];
     for (int k = 0; k < SN_WINOGRAD_INPUT; k++) {
-        int64_t y = tile_row * SN_WINOGRAD_TILE + k - 1;
+        int64_t y = tile_row * plan->tile + k - pad;
         from[k] = y >= 0 && y < height ? plane + y * width : zeros;
     }
     for (int64_t x = 0; x < width; x += LANES) {
@@ -153,14 +169,30 @@ static inline void winograd_input_rows(float *rows, const sn_winograd_plan *plan
     winograd_clear_tails(rows, plan);
 }
 
-/* The frequencies of W of one such row: 6 times `tiles` floats and up to LANES - 1 more. */
-static inline void winograd_input_columns(float *v, int64_t frequency, const float *row, int64_t tiles)
+/* The six pixels of LANES tiles, from pixel -1 (-2) on; `row` is pixel 0 of the first. */
+SN_INLINE void winograd_pixels(const int tile, const float *row, vf d[6])
 {
-    for (int64_t t = 0; t < tiles; t += LANES, row += SN_WINOGRAD_TILE * LANES) {
-        vf d[SN_WINOGRAD_INPUT], u[SN_WINOGRAD_INPUT]; /* tile t needs pixels 4*t - 1 to 4*t + 4 */
+    vf before = vf_load(row - LANES), after = vf_load(row + tile * LANES);
+    if (tile == 4) {
         sn_split_by_4(row, d + 1);
-        d[0] = SN_SHUFFLE(vf_load(row - LANES), d[4], SN_SHIFT_UP);
-        d[5] = SN_SHUFFLE(d[1], vf_load(row + SN_WINOGRAD_TILE * LANES), SN_SHIFT_DOWN);
+        d[0] = SN_SHUFFLE(before, d[4], SN_SHIFT_UP);
+        d[5] = SN_SHUFFLE(d[1], after, SN_SHIFT_DOWN);
+    } else {
+        sn_split_by_2(row, d + 2);
+        d[0] = SN_SHUFFLE(before, d[2], SN_SHIFT_UP_2);
+        d[1] = SN_SHUFFLE(before, d[3], SN_SHIFT_UP);
+        d[4] = SN_SHUFFLE(d[2], after, SN_SHIFT_DOWN);
+        d[5] = SN_SHUFFLE(d[3], after, SN_SHIFT_DOWN_2);
+    }
+}
+
+/* The frequencies of W of one such row: 6 times `tiles` floats and up to LANES - 1 more. */
+SN_INLINE void winograd_input_columns(const int tile, float *v, int64_t frequency, const float *row,
+                                      int64_t tiles)
+{
+    for (int64_t t = 0; t < tiles; t += LANES) {
+        vf d[SN_WINOGRAD_INPUT], u[SN_WINOGRAD_INPUT];
+        winograd_pixels(tile, row + tile * t, d);
         winograd_input(d, u);
         SN_UNROLL
         for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
@@ -168,13 +200,16 @@ static inline void winograd_input_columns(float *v, int64_t frequency, const flo
     }
 }
 
-/* All frequencies of one channel of a unit's input: planes -1 to `planes`. What is written past the tiles of a
- * plane, the next plane or channel overwrites. `rows`: 7 rows of scratch memory, 0 where no pixels lie. */
-static inline void winograd_input_channel(float *v, int64_t frequency, const sn_winograd_plan *plan,
-                                          const winograd_unit *unit, const float *x, float *rows)
+/* All frequencies of one channel of a unit's input: its planes and kernel/2 before and after. What is written
+ * past the tiles of a plane, the next plane or channel overwrites. `rows`: 7 rows of scratch memory, 0 where no
+ * pixels lie. */
+SN_INLINE void winograd_input_channel(const int tile, float *v, int64_t frequency,
+                                      const sn_winograd_plan *plan, const winograd_unit *unit, const float *x,
+                                      float *rows)
 {
     const float *zeros = rows + SN_WINOGRAD_INPUT * plan->row;
-    for (int64_t z = unit->z - 1; z <= unit->z + unit->planes; z++)
+    const int64_t pad = plan->kernel / 2;
+    for (int64_t z = unit->z - pad; z < unit->z + unit->planes + pad; z++)
         for (int64_t r = 0; r < unit->rows; r++, v += plan->tiles_x) {
             if (z < 0 || z >= plan->extent[0]) {
                 for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
@@ -184,9 +219,31 @@ static inline void winograd_input_channel(float *v, int64_t frequency, const sn_
             }
             winograd_input_rows(rows, plan, x + z * plan->extent[1] * plan->extent[2], unit->y + r, zeros);
             for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-                winograd_input_columns(v + k * SN_WINOGRAD_INPUT * frequency, frequency,
+                winograd_input_columns(tile, v + k * SN_WINOGRAD_INPUT * frequency, frequency,
                                        winograd_row(rows, plan, k), plan->tiles_x);
         }
+}
+
+/* The same of `count` channels, one after the other. */
+static inline void winograd_input_channels(const winograd_field *field, const sn_winograd_plan *plan,
+                                           const winograd_unit *unit, const float *x, int64_t count,
+                                           float *rows)
+{
+    for (int64_t c = 0; c < count; c++, x += winograd_voxels(plan)) {
+        float *v = field->values + c * field->channel;
+        if (plan->tile == 4)
+            winograd_input_channel(4, v, field->frequency, plan, unit, x, rows);
+        else
+            winograd_input_channel(2, v, field->frequency, plan, unit, x, rows);
+    }
+}
+
+/* Where the taps along D lie, in floats. */
+static inline void winograd_offsets(int32_t offsets[SN_WINOGRAD_MAX_KERNEL], const sn_winograd_plan *plan,
+                                    const winograd_unit *unit)
+{
+    for (int z = 0; z < plan->kernel; z++)
+        offsets[z] = (int32_t)(z * unit->tiles);
 }
 
 #endif

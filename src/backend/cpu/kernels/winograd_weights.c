@@ -9,7 +9,7 @@
 typedef struct weights_job {
     const sn_winograd_plan *plan;
     const float *x, *dy;
-    float *dw, *partials; /* (partials, O, I, 27) */
+    float *dw, *partials; /* (partials, O, I, K^3) */
     int64_t groups, in_blocks;
 } weights_job;
 
@@ -24,21 +24,21 @@ typedef struct weights_part {
 } weights_part;
 
 /* Rows [0, 6) of scratch memory: a row of tiles of dy in the frequencies of H. */
-static void gradient_rows(float *rows, const sn_winograd_plan *plan, const float *plane, int64_t tile_row,
-                          const float *zeros)
+SN_INLINE void gradient_rows(const int tile, float *rows, const sn_winograd_plan *plan, const float *plane,
+                             int64_t tile_row, const float *zeros)
 {
     const int64_t height = plan->extent[1], width = plan->extent[2];
-    const float *from[SN_WINOGRAD_TILE];
-    for (int k = 0; k < SN_WINOGRAD_TILE; k++) {
-        int64_t y = tile_row * SN_WINOGRAD_TILE + k;
+    const float *from[SN_WINOGRAD_MAX_TILE];
+    for (int k = 0; k < tile; k++) {
+        int64_t y = tile_row * tile + k;
         from[k] = y < height ? plane + y * width : zeros;
     }
     for (int64_t x = 0; x < width; x += LANES) {
-        vf y[SN_WINOGRAD_TILE], v[SN_WINOGRAD_INPUT];
+        vf y[SN_WINOGRAD_MAX_TILE], v[SN_WINOGRAD_INPUT];
         SN_UNROLL
-        for (int k = 0; k < SN_WINOGRAD_TILE; k++)
+        for (int k = 0; k < tile; k++)
             y[k] = vf_load(from[k] + x);
-        winograd_gradient(y, v);
+        winograd_gradient(tile, y, v);
         SN_UNROLL
         for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
             vf_store(winograd_row(rows, plan, k) + x, v[k]);
@@ -47,12 +47,15 @@ static void gradient_rows(float *rows, const sn_winograd_plan *plan, const float
 }
 
 /* The frequencies of W of one such row: 6 times `tiles` floats and up to LANES - 1 more. */
-static void gradient_columns(float *v, int64_t frequency, const float *row, int64_t tiles)
+SN_INLINE void gradient_columns(const int tile, float *v, int64_t frequency, const float *row, int64_t tiles)
 {
     for (int64_t t = 0; t < tiles; t += LANES) {
-        vf y[SN_WINOGRAD_TILE], u[SN_WINOGRAD_INPUT];
-        sn_split_by_4(row + SN_WINOGRAD_TILE * t, y);
-        winograd_gradient(y, u);
+        vf y[SN_WINOGRAD_MAX_TILE], u[SN_WINOGRAD_INPUT];
+        if (tile == 4)
+            sn_split_by_4(row + tile * t, y);
+        else
+            sn_split_by_2(row + tile * t, y);
+        winograd_gradient(tile, y, u);
         SN_UNROLL
         for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
             vf_store(v + k * frequency + t, u[k]);
@@ -60,16 +63,17 @@ static void gradient_columns(float *v, int64_t frequency, const float *row, int6
 }
 
 /* All frequencies of one channel of a unit of dy, then zeros to the end of the channel. */
-static void gradient_channel(float *v, const winograd_field *field, const sn_winograd_plan *plan,
-                             const winograd_unit *unit, const float *dy, float *rows)
+SN_INLINE void gradient_channel(const int tile, float *v, const winograd_field *field,
+                                const sn_winograd_plan *plan, const winograd_unit *unit, const float *dy,
+                                float *rows)
 {
     const float *zeros = rows + SN_WINOGRAD_INPUT * plan->row;
     float *to = v;
     for (int64_t z = unit->z; z < unit->z + unit->planes; z++)
         for (int64_t r = 0; r < unit->rows; r++, to += plan->tiles_x) {
-            gradient_rows(rows, plan, dy + z * plan->extent[1] * plan->extent[2], unit->y + r, zeros);
+            gradient_rows(tile, rows, plan, dy + z * plan->extent[1] * plan->extent[2], unit->y + r, zeros);
             for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-                gradient_columns(to + k * SN_WINOGRAD_INPUT * field->frequency, field->frequency,
+                gradient_columns(tile, to + k * SN_WINOGRAD_INPUT * field->frequency, field->frequency,
                                  winograd_row(rows, plan, k), plan->tiles_x);
         }
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
@@ -82,19 +86,22 @@ static void transform_unit(const weights_job *job, weights_part *part, const win
 {
     const sn_winograd_plan *plan = job->plan;
     const int64_t voxels = winograd_voxels(plan);
-    part->x.channel = (unit->planes + SN_WINOGRAD_TAPS - 1) * unit->tiles;
+    part->x.channel = (unit->planes + plan->kernel - 1) * unit->tiles;
     part->dy.channel = sn_round_up(unit->planes * unit->tiles, SN_WINOGRAD_LANES);
-    for (int64_t c = 0; c < part->in_count; c++)
-        winograd_input_channel(part->x.values + c * part->x.channel, part->x.frequency, plan, unit,
-                               job->x + (unit->image * plan->in_channels + part->in_first + c) * voxels,
-                               part->rows);
+    winograd_input_channels(&part->x, plan, unit,
+                            job->x + (unit->image * plan->in_channels + part->in_first) * voxels,
+                            part->in_count, part->rows);
     float *end = part->x.values + part->in_count * part->x.channel;
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++) /* what vectors read there is multiplied by 0 */
         memset(end + f * part->x.frequency, 0, SN_WINOGRAD_LANES * sizeof *end);
-    for (int64_t c = 0; c < part->out_count; c++)
-        gradient_channel(part->dy.values + c * part->dy.channel, &part->dy, plan, unit,
-                         job->dy + (unit->image * plan->out_channels + part->out_first + c) * voxels,
-                         part->rows);
+    const float *dy = job->dy + (unit->image * plan->out_channels + part->out_first) * voxels;
+    for (int64_t c = 0; c < part->out_count; c++, dy += voxels) {
+        float *v = part->dy.values + c * part->dy.channel;
+        if (plan->tile == 4)
+            gradient_channel(4, v, &part->dy, plan, unit, dy, part->rows);
+        else
+            gradient_channel(2, v, &part->dy, plan, unit, dy, part->rows);
+    }
 }
 
 static int64_t block_first(const weights_part *part, int64_t block)
@@ -103,56 +110,58 @@ static int64_t block_first(const weights_part *part, int64_t block)
 }
 
 /* Add one unit to the sums. */
-static void sum_unit(weights_part *part, const winograd_unit *unit)
+static void sum_unit(weights_part *part, const sn_winograd_plan *plan, const winograd_unit *unit)
 {
-    const int32_t offsets[SN_WINOGRAD_TAPS] = {0, (int32_t)unit->tiles, (int32_t)(2 * unit->tiles)};
+    int32_t offsets[SN_WINOGRAD_MAX_KERNEL];
+    winograd_offsets(offsets, plan, unit);
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++) {
         const sn_conv_streams streams = {.x = part->x.values + f * part->x.frequency,
                                          .x_channel = part->x.channel,
                                          .channels = part->in_count,
                                          .offsets = offsets,
-                                         .taps = SN_WINOGRAD_TAPS};
+                                         .taps = plan->kernel};
         float *sums = part->sums + f * part->sums_size;
         for (int64_t b = 0; b < part->blocks; b++) {
             int64_t first = block_first(part, b), rows = block_first(part, b + 1) - first;
             SN_CONV_SUM_BLOCK(rows, part->dy.values + f * part->dy.frequency + first * part->dy.channel,
                               part->dy.channel, &streams, part->dy.channel / LANES, sums);
-            sums += sn_conv_block_sums(part->in_count * SN_WINOGRAD_TAPS, rows);
+            sums += sn_conv_block_sums(part->in_count * plan->kernel, rows);
         }
     }
 }
 
-/* w[9], lane i: the 3x3 weights of one tap along D from the sums of its frequencies. */
-static void weights_of(vf w[9], const vf u[SN_WINOGRAD_FREQUENCIES])
+/* w, lane i: the weights of one tap along D from the sums of its frequencies. */
+SN_INLINE void weights_of(const int kernel, vf w[], const vf u[SN_WINOGRAD_FREQUENCIES])
 {
-    vf rows[3][SN_WINOGRAD_INPUT];
+    vf rows[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_INPUT];
     for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
-        vf column[SN_WINOGRAD_INPUT], g[3];
+        vf column[SN_WINOGRAD_INPUT], g[SN_WINOGRAD_MAX_KERNEL];
         for (int y = 0; y < SN_WINOGRAD_INPUT; y++)
             column[y] = u[y * SN_WINOGRAD_INPUT + x];
-        winograd_weights_back(column, g);
-        for (int y = 0; y < 3; y++)
+        winograd_weights_back(kernel, column, g);
+        for (int y = 0; y < kernel; y++)
             rows[y][x] = g[y];
     }
-    for (int y = 0; y < 3; y++)
-        winograd_weights_back(rows[y], w + 3 * y);
+    for (int y = 0; y < kernel; y++)
+        winograd_weights_back(kernel, rows[y], w + kernel * y);
 }
 
 /* Add (or write, to partial sums) the weights of one row of a block, `count` <= LANES input channels. */
-static void write_weights(float *dw, const weights_part *part, const float *sums, int64_t rows, int64_t row,
-                          int64_t first, int64_t count, bool add)
+SN_INLINE void write_weights(const int kernel, float *dw, const weights_part *part, const float *sums,
+                             int64_t rows, int64_t row, int64_t first, int64_t count, bool add)
 {
-    for (int z = 0; z < SN_WINOGRAD_TAPS; z++) {
-        vf w[9], u[SN_WINOGRAD_FREQUENCIES] = {0};
+    const int plane = kernel * kernel;
+    for (int z = 0; z < kernel; z++) {
+        vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL], u[SN_WINOGRAD_FREQUENCIES] = {0};
         for (int64_t i = 0; i < count; i++) {
-            const float *from = sums + sn_conv_sum_at(rows, row, (first + i) * SN_WINOGRAD_TAPS + z);
+            const float *from = sums + sn_conv_sum_at(rows, row, (first + i) * kernel + z);
             for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
                 u[f][i] = from[f * part->sums_size];
         }
-        weights_of(w, u);
+        weights_of(kernel, w, u);
         for (int64_t i = 0; i < count; i++)
-            for (int t = 0; t < 9; t++) {
-                float *to = dw + i * 27 + z * 9 + t;
+            for (int t = 0; t < plane; t++) {
+                float *to = dw + (i * kernel + z) * plane + t;
                 *to = add ? *to + w[t][i] : w[t][i];
             }
     }
@@ -161,16 +170,20 @@ static void write_weights(float *dw, const weights_part *part, const float *sums
 /* From sums of frequencies to dw, or to a partial sum of it. */
 static void write_part(const weights_job *job, const weights_part *part, float *dw, bool add)
 {
+    const sn_winograd_plan *plan = job->plan;
     const float *sums = part->sums;
     for (int64_t b = 0; b < part->blocks; b++) {
         int64_t first = block_first(part, b), rows = block_first(part, b + 1) - first;
         for (int64_t r = 0; r < rows; r++)
             for (int64_t i = 0; i < part->in_count; i += LANES) {
-                int64_t rest = part->in_count - i, o = part->out_first + first + r;
-                write_weights(dw + (o * job->plan->in_channels + part->in_first + i) * 27, part, sums, rows,
-                              r, i, rest < LANES ? rest : LANES, add);
+                int64_t rest = part->in_count - i, count = rest < LANES ? rest : LANES;
+                int64_t pair = (part->out_first + first + r) * plan->in_channels + part->in_first + i;
+                if (plan->kernel == 3)
+                    write_weights(3, dw + pair * plan->weight_in, part, sums, rows, r, i, count, add);
+                else
+                    write_weights(5, dw + pair * plan->weight_in, part, sums, rows, r, i, count, add);
             }
-        sums += sn_conv_block_sums(part->in_count * SN_WINOGRAD_TAPS, rows);
+        sums += sn_conv_block_sums(part->in_count * plan->kernel, rows);
     }
 }
 
@@ -189,7 +202,7 @@ static weights_part part_of(const weights_job *job, int64_t group, int64_t in_bl
     part.dy.frequency = sn_winograd_frequency(plan->group, sn_winograd_out_channel(plan));
     part.sums = part.dy.values + SN_WINOGRAD_FREQUENCIES * part.dy.frequency;
     for (int64_t b = 0; b < part.blocks; b++)
-        part.sums_size += sn_conv_block_sums(part.in_count * SN_WINOGRAD_TAPS,
+        part.sums_size += sn_conv_block_sums(part.in_count * plan->kernel,
                                              block_first(&part, b + 1) - block_first(&part, b));
     return part;
 }
@@ -199,14 +212,14 @@ static void run_part(const weights_job *job, int64_t partial, int64_t group, int
 {
     const sn_winograd_plan *plan = job->plan;
     weights_part part = part_of(job, group, in_block, scratch);
-    const int64_t units = winograd_units(plan), weights = plan->out_channels * plan->in_channels * 27;
+    const int64_t units = winograd_units(plan), weights = plan->out_channels * plan->weight_out;
     memset(part.rows, 0, (size_t)((SN_WINOGRAD_INPUT + 1) * plan->row) * sizeof *part.rows);
     memset(part.sums, 0, (size_t)(SN_WINOGRAD_FREQUENCIES * part.sums_size) * sizeof *part.sums);
     for (int64_t u = sn_conv_split(units, plan->partials, partial);
          u < sn_conv_split(units, plan->partials, partial + 1); u++) {
         winograd_unit unit = winograd_unit_of(plan, u);
         transform_unit(job, &part, &unit);
-        sum_unit(&part, &unit);
+        sum_unit(&part, plan, &unit);
     }
     if (plan->partials == 1)
         write_part(job, &part, job->dw, true);
@@ -230,7 +243,6 @@ void SN_WINOGRAD_RUN_WEIGHTS(const sn_cpu_call *call, const sn_winograd_plan *pl
                 for (int64_t g = 0; g < job.groups; g++)
                     run_part(&job, p, g, i, scratch);
         if (plan->partials > 1)
-            sn_conv_add_partials(job.dw, job.partials, plan->partials,
-                                 plan->out_channels * plan->in_channels * 27);
+            sn_conv_add_partials(job.dw, job.partials, plan->partials, plan->out_channels * plan->weight_out);
     }
 }
