@@ -172,17 +172,20 @@ class Case:
 
 
 def compare_steps(options, words):
+    """False where nothing is meant."""
     extents = EXTENTS + (FULL_EXTENTS if options.full else ())
     cases = [Case(network, arch, extent) for network, arch in NETWORKS.items() for extent in extents]
     cases = [case for case in cases if all(word in f"{case.title} {case.arch}" for word in words)]
+    if not cases:
+        return False
     for number in range(1, options.rounds + 1):
         for case in cases:
             progress(f"round {number} of {options.rounds}: {case.title}")
             for series in case.contenders():
                 series.measure(options.threads)
         save("bench.json", [row for case in cases for row in case.rows()])
-    if cases:
-        print_steps([row for case in cases for row in case.rows()], CLASSES, options.threads)
+    print_steps([row for case in cases for row in case.rows()], CLASSES, options.threads)
+    return True
 
 
 # ---- convolutions ----
@@ -198,11 +201,14 @@ def layer_rows(result):
 
 
 def compare_layers(options, words):
+    """False where nothing is meant."""
     results = run([f"{BUILD}/bench/bench_layers", str(options.threads), *words])
+    if not results:
+        return False
     rows = [row for result in results for row in layer_rows(result)]
     save("bench_layers.json", rows)
-    if rows:
-        print_layers(rows, options.threads)
+    print_layers(rows, options.threads)
+    return True
 
 
 def save(name, rows):
@@ -221,8 +227,9 @@ def main():
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     words = options.only.split()
-    compare_steps(options, words)
-    compare_layers(options, words)
+    steps, layers = compare_steps(options, words), compare_layers(options, words)
+    if not steps and not layers:
+        sys.exit(f"nothing that is measured has all of these words: {options.only}")
 
 
 if __name__ == "__main__":
