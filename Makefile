@@ -3,8 +3,9 @@
 #   make        build build/segnas3d
 #   make demo   search, train and predict on a synthetic cohort, or on your data: make demo DATA=folder
 #   make test   build twice (release, sanitizers) and run all tests
+#   make bench  speed and memory beside PyTorch and oneDNN; make bench-full adds 128x128x128
 
-.PHONY: all test demo format clean
+.PHONY: all test demo bench bench-full format clean
 
 all:
 	@scripts/setup.sh
@@ -17,6 +18,12 @@ test:
 
 demo: all
 	@scripts/demo.sh
+
+bench:
+	@scripts/bench.sh
+
+bench-full:
+	@scripts/bench.sh full
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Install the Debian packages that SegNAS3D is built with and, where they are asked for, those of its tests or demo.
-# Does nothing where none is missing.
-# usage: setup.sh [test | demo]
+# Install the Debian packages that SegNAS3D is built with and, where they are asked for, those of its tests, demo or
+# benchmark. Does nothing where none is missing.
+# usage: setup.sh [test | demo | bench]
 set -eu
 
 packages="gcc libc6-dev cmake ninja-build pkg-config libgomp1
@@ -9,9 +9,10 @@ packages="gcc libc6-dev cmake ninja-build pkg-config libgomp1
 case ${1:-} in
 test) packages="$packages libcmocka-dev libdnnl-dev mricron-data" ;;
 demo) packages="$packages mricron-data" ;;
+bench) packages="$packages libdnnl-dev python3-venv" ;;
 "") ;;
 *)
-    echo "usage: setup.sh [test | demo]" >&2
+    echo "usage: setup.sh [test | demo | bench]" >&2
     exit 2
     ;;
 esac
