@@ -53,6 +53,8 @@ static int64_t partials_of(const sn_op *op)
 
 size_t sn_conv_workspace(const sn_op *op)
 {
+    if (sn_deep_suits(op))
+        return sn_deep_workspace(op);
     size_t weights = (size_t)sn_tensor_count(parts_of(op).w) * sizeof(float);
     if (op->kind != SN_OP_CONV3D_BACKWARD_WEIGHTS)
         return weights;
@@ -291,6 +293,11 @@ sn_status sn_conv_plan_make(sn_conv_plan **plan, const sn_op *op, int lanes, sn_
     size_t taps = (size_t)op->params.conv3d.kernel * op->params.conv3d.kernel * op->params.conv3d.kernel;
     *plan = NULL;
     SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
+    if (sn_deep_suits(op)) {
+        SN_TRY(sn_deep_plan_make(&made->deep, op, error));
+        *plan = made;
+        return SN_OK;
+    }
     set_extents(made, op);
     int phases = made->out_step * made->out_step * made->out_step;
     SN_TRY(sn_alloc(&made->passes, (size_t)phases, sizeof *made->passes, error));
@@ -319,12 +326,15 @@ void sn_conv_plan_free(sn_conv_plan *plan)
         sn_free(plan->passes[i].offsets);
     }
     sn_free(plan->passes);
+    sn_deep_plan_free(plan->deep);
     sn_free(plan);
 }
 
 size_t sn_conv_scratch(const sn_conv_plan *plan)
 {
     size_t most = 0;
+    if (plan->deep != NULL)
+        return sn_deep_scratch(plan->deep);
     for (int i = 0; i < plan->pass_count; i++) {
         const sn_conv_pass *pass = &plan->passes[i];
         int64_t floats = pass->in_block * pass->channel + plan->group * pass->sweep.out_size;

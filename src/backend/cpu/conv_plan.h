@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+#include "backend/cpu/conv_deep.h"
 #include "backend/op.h"
 
 enum {
@@ -76,6 +77,7 @@ typedef struct sn_conv_pass {
 } sn_conv_pass;
 
 typedef struct sn_conv_plan {
+    sn_deep_plan *deep; /* the whole plan where lanes are channels, with nothing else; else NULL */
     int64_t images, in_channels, out_channels;
     int64_t in[3], out[3];         /* extents */
     int in_step, out_step;         /* stride of the sub-grids */

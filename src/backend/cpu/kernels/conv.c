@@ -2,6 +2,7 @@
  * Convolution forward and backward data: outputs in registers, a block of channels by a few vectors of
  * voxels, each weight broadcast once for all of them.
  */
+#include "backend/cpu/kernels/conv_deep.h"
 #include "backend/cpu/kernels/conv_tile.h"
 
 /* Output channels of a block, and vectors of voxels beside each other: as many sums as there are registers,
@@ -261,6 +262,10 @@ static int64_t choose_groups(const conv_job *job, int64_t tiles, int threads)
 void SN_CPU_RUN(conv3d)(const sn_cpu_call *call)
 {
     const sn_conv_plan *plan = call->plan;
+    if (plan->deep != NULL) {
+        SN_CPU_NAME(sn_deep_conv3d)(call, plan->deep);
+        return;
+    }
     conv_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
     job.packed = call->workspace;
     job.blocks = sn_conv_parts(plan->out_channels, MAX_ROWS);

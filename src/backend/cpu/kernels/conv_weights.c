@@ -4,7 +4,9 @@
  * Lanes are voxels. A stream is one tap of one input channel; a block of rows (output channels) by a few
  * streams is summed in registers over a stretch of voxels, then over the lanes.
  */
+#include "backend/cpu/kernels/conv_deep.h"
 #include "backend/cpu/kernels/conv_tile.h"
+#include "backend/cpu/kernels/shuffle.h"
 
 #if LANES == 16
 enum { MAX_ROWS = 9 };
@@ -18,29 +20,6 @@ enum {
     MAX_SUMS = 32, /* of a block, rounded up to whole vectors */
     STRETCH = 32,  /* vectors: MAX_ROWS of them fit a first-level cache */
 };
-
-#define SHUFFLE __builtin_shufflevector
-
-#if LANES == 16
-#define LOW_FLOATS 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
-#define HIGH_FLOATS 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
-#define LOW_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
-#define HIGH_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
-#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
-#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
-#elif LANES == 8
-#define LOW_FLOATS 0, 8, 1, 9, 4, 12, 5, 13
-#define HIGH_FLOATS 2, 10, 3, 11, 6, 14, 7, 15
-#define LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
-#define HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
-#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11
-#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15
-#else
-#define LOW_FLOATS 0, 4, 1, 5
-#define HIGH_FLOATS 2, 6, 3, 7
-#define LOW_PAIRS 0, 1, 4, 5
-#define HIGH_PAIRS 2, 3, 6, 7
-#endif
 
 /* Lane i of the result is the sum of the lanes of v[i]. */
 SN_INLINE vf sum_lanes(const vf v[LANES])
@@ -292,6 +271,10 @@ static void run_unit(const weights_job *job, int64_t partial, int64_t group, int
 void SN_CPU_RUN(conv3d_backward_weights)(const sn_cpu_call *call)
 {
     const sn_conv_plan *plan = call->plan;
+    if (plan->deep != NULL) {
+        SN_CPU_NAME(sn_deep_backward_weights)(call, plan->deep);
+        return;
+    }
     weights_job job = {.plan = plan, .pass = plan->passes, .x = call->in[0], .dy = call->in[1]};
     job.dw = call->out[0];
     job.partials = call->workspace;
