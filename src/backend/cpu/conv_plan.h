@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+#include "backend/cpu/conv_deep.h"
 #include "backend/cpu/winograd_plan.h"
 #include "backend/op.h"
 
@@ -76,7 +77,16 @@ typedef struct sn_conv_pass {
     int64_t in_block;    /* input channels worked on together */
 } sn_conv_pass;
 
+typedef enum sn_conv_way {
+    SN_CONV_DIRECT,   /* lanes are voxels, as above */
+    SN_CONV_DEEP,     /* lanes are channels: conv_deep.h */
+    SN_CONV_WINOGRAD, /* lanes are tiles: winograd_plan.h */
+} sn_conv_way;
+
 typedef struct sn_conv_plan {
+    sn_conv_way way; /* of the two others only their own plan is made */
+    sn_deep_plan *deep;
+    sn_winograd_plan winograd;
     int64_t images, in_channels, out_channels;
     int64_t in[3], out[3];         /* extents */
     int in_step, out_step;         /* stride of the sub-grids */
@@ -87,8 +97,6 @@ typedef struct sn_conv_plan {
     int64_t partials;              /* backward weights: sums formed apart, then added in order */
     int pass_count;
     sn_conv_pass *passes;
-    bool by_winograd; /* then by this plan, and not by the passes */
-    sn_winograd_plan winograd;
 } sn_conv_plan;
 
 /**

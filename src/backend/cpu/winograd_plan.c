@@ -11,20 +11,13 @@ enum {
     WANTED_PARTS = 64,               /* of backward weights, so that many threads have work */
 };
 
-/*
- * Cycles, measured on Zen 4 with vectors of 16 floats, single thread; only their proportions count:
- * 21 -> 21 channels at 64^3: 24 ms direct 61 (forward), 26 ms direct 67 (backward weights);
- * 84 -> 84 at 12x16x12: 3.6 ms direct 8.5, and 5.0 ms direct 10; 168 -> 168 at 6x8x6: 4.0 ms direct 5.4, and
- * 9.1 ms direct 7.4; 512 -> 512 at 4^3: 41 ms direct 16.
- */
-static const double transform_cycles =
-                        200,     /* of a vector of tiles of one channel, to or from its 36 frequencies */
-    vector_cycles = 1.1,         /* of a product of a weight and a vector, the same direct: */
-    direct_vector_cycles = 1.15, /* with the halo of a tile */
-    direct_dw_vector_cycles = 1.28, weight_cycles = 0.5, /* reading a weight, for a run */
-    sum_cycles = 3.7,                                    /* a weight's sum over lanes, for a run */
-    pack_cycles = 200,   /* of a pair of channels: the transform of its weights */
-    unpack_cycles = 700; /* the same of their gradients */
+/* Cycles of one thread, on Zen 4 with vectors of 16 floats. */
+static const double transform_cycles = 200, /* of a vector of tiles of one channel, to or from frequencies */
+    vector_cycles = 1.1,                    /* a multiply-add of a vector */
+    weight_cycles = 0.5,                    /* reading a weight, for a run */
+    sum_cycles = 3.7,                       /* a weight's sum over lanes, for a run */
+    pack_cycles = 350,                      /* of a pair of channels: the transform of its weights */
+    unpack_cycles = 700;                    /* the same of their gradients */
 
 static bool is_dw(const sn_op *op)
 {
@@ -138,15 +131,14 @@ static void set_extents(sn_winograd_plan *plan, const sn_op *op)
                             : smaller(out[1], SN_CONV_MAX_GROUP);
 }
 
-bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op)
+bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycles)
 {
     const sn_conv3d_params *p = &op->params.conv3d;
     const bool dw = is_dw(op);
     if ((p->kernel != 3 && p->kernel != 5) || p->stride != 1 || p->dilation != 1 || p->pad != p->kernel / 2)
         return false;
     set_extents(plan, op);
-    double images = (double)plan->images, cost = images * choose_units(plan, dw), direct_vector;
-    double pairs = pairs_of(plan), once = pack_cycles;
+    double cost = (double)plan->images * choose_units(plan, dw), once = pack_cycles;
     if (dw) {
         int64_t parts =
             sn_conv_parts(plan->out_channels, plan->group) * sn_conv_parts(plan->in_channels, plan->in_block);
@@ -154,10 +146,7 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op)
             smaller(sn_conv_parts(WANTED_PARTS, parts), plan->images * plan->units_z * plan->units_y);
         once = unpack_cycles * (double)plan->partials;
     }
-    direct_vector = dw ? direct_dw_vector_cycles : direct_vector_cycles;
-    double direct = images * (double)weights_of(plan) * pairs * direct_vector *
-                    vectors_of(plan->extent[0] * plan->extent[1] * plan->extent[2]);
-    return cost + once * pairs < direct;
+    return cost + once * pairs_of(plan) < cycles;
 }
 
 size_t sn_winograd_workspace(const sn_winograd_plan *plan)

@@ -49,10 +49,9 @@ typedef struct sn_winograd_plan {
 /**
  * Cut a convolution into units.
  *
- * @return whether it is worth it: a 3^3 or 5^3 convolution, and expected to take less time than the direct one. It
- *         depends on the descriptors only.
+ * @return whether it is worth it: a 3^3 or 5^3 convolution, and expected to take fewer than `cycles` of one thread
  */
-bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op);
+bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycles);
 
 /** Bytes of workspace: the transformed weights, or the partial sums of dw. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan);

@@ -1,5 +1,6 @@
 /* Convolution forward and backward data, directly: tiles of the input times blocks of packed weights. */
 #include "backend/cpu/kernels/conv_block.h"
+#include "backend/cpu/kernels/conv_deep.h"
 #include "backend/cpu/kernels/conv_tile.h"
 #include "backend/cpu/kernels/winograd_run.h"
 
@@ -149,13 +150,9 @@ static int64_t choose_groups(const conv_job *job, int64_t tiles, int threads)
     return groups < job->blocks ? groups : job->blocks;
 }
 
-void SN_CPU_RUN(conv3d)(const sn_cpu_call *call)
+static void run_direct(const sn_cpu_call *call)
 {
     const sn_conv_plan *plan = call->plan;
-    if (plan->by_winograd) {
-        SN_WINOGRAD_RUN(call, &plan->winograd);
-        return;
-    }
     conv_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
     job.packed = call->workspace;
     job.blocks = sn_conv_parts(plan->out_channels, SN_CONV_BLOCK_ROWS);
@@ -179,4 +176,15 @@ void SN_CPU_RUN(conv3d)(const sn_cpu_call *call)
                 }
         }
     }
+}
+
+void SN_CPU_RUN(conv3d)(const sn_cpu_call *call)
+{
+    const sn_conv_plan *plan = call->plan;
+    if (plan->way == SN_CONV_WINOGRAD)
+        SN_CPU_NAME(sn_winograd_conv3d)(call, &plan->winograd);
+    else if (plan->way == SN_CONV_DEEP)
+        SN_CPU_NAME(sn_deep_conv3d)(call, plan->deep);
+    else
+        run_direct(call);
 }

@@ -9,46 +9,26 @@ enum {
     MAX_SUMS = 32, /* of a block, rounded up to whole vectors */
 };
 
-#if LANES == 16
-#define LOW_FLOATS 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
-#define HIGH_FLOATS 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
-#define LOW_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
-#define HIGH_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
-#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
-#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
-#elif LANES == 8
-#define LOW_FLOATS 0, 8, 1, 9, 4, 12, 5, 13
-#define HIGH_FLOATS 2, 10, 3, 11, 6, 14, 7, 15
-#define LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
-#define HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
-#define EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11
-#define ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15
-#else
-#define LOW_FLOATS 0, 4, 1, 5
-#define HIGH_FLOATS 2, 6, 3, 7
-#define LOW_PAIRS 0, 1, 4, 5
-#define HIGH_PAIRS 2, 3, 6, 7
-#endif
-
 /* Lane i of the result is the sum of the lanes of v[i]. */
 SN_INLINE vf sum_lanes(const vf v[LANES])
 {
     vf t[LANES];
     SN_UNROLL
     for (int i = 0; i < LANES / 2; i++)
-        t[i] =
-            SN_SHUFFLE(v[2 * i], v[2 * i + 1], LOW_FLOATS) + SN_SHUFFLE(v[2 * i], v[2 * i + 1], HIGH_FLOATS);
+        t[i] = SN_SHUFFLE(v[2 * i], v[2 * i + 1], SN_LOW_FLOATS) +
+               SN_SHUFFLE(v[2 * i], v[2 * i + 1], SN_HIGH_FLOATS);
     SN_UNROLL
     for (int i = 0; i < LANES / 4; i++)
-        t[i] = SN_SHUFFLE(t[2 * i], t[2 * i + 1], LOW_PAIRS) + SN_SHUFFLE(t[2 * i], t[2 * i + 1], HIGH_PAIRS);
+        t[i] = SN_SHUFFLE(t[2 * i], t[2 * i + 1], SN_LOW_PAIRS) +
+               SN_SHUFFLE(t[2 * i], t[2 * i + 1], SN_HIGH_PAIRS);
 #if LANES > 4
     SN_UNROLL
     for (int i = 0; i < LANES / 8; i++)
-        t[i] = SN_SHUFFLE(t[2 * i], t[2 * i + 1], EVEN_QUARTERS) +
-               SN_SHUFFLE(t[2 * i], t[2 * i + 1], ODD_QUARTERS);
+        t[i] = SN_SHUFFLE(t[2 * i], t[2 * i + 1], SN_EVEN_QUARTERS) +
+               SN_SHUFFLE(t[2 * i], t[2 * i + 1], SN_ODD_QUARTERS);
 #endif
 #if LANES > 8
-    t[0] = SN_SHUFFLE(t[0], t[1], EVEN_QUARTERS) + SN_SHUFFLE(t[0], t[1], ODD_QUARTERS);
+    t[0] = SN_SHUFFLE(t[0], t[1], SN_EVEN_QUARTERS) + SN_SHUFFLE(t[0], t[1], SN_ODD_QUARTERS);
 #endif
     return t[0];
 }

@@ -1,4 +1,5 @@
 /* Convolution backward weights, directly: dw[o, i, tap] += sum over voxels of dy[o, v] * x[i, v + shift of tap]. */
+#include "backend/cpu/kernels/conv_deep.h"
 #include "backend/cpu/kernels/conv_sums.h"
 #include "backend/cpu/kernels/conv_tile.h"
 #include "backend/cpu/kernels/winograd_run.h"
@@ -144,13 +145,9 @@ static void run_unit(const weights_job *job, int64_t partial, int64_t group, int
         write_sums(job, &unit, job->partials + partial * size, false);
 }
 
-void SN_CPU_RUN(conv3d_backward_weights)(const sn_cpu_call *call)
+static void run_direct(const sn_cpu_call *call)
 {
     const sn_conv_plan *plan = call->plan;
-    if (plan->by_winograd) {
-        SN_WINOGRAD_RUN_WEIGHTS(call, &plan->winograd);
-        return;
-    }
     weights_job job = {.plan = plan, .pass = plan->passes, .x = call->in[0], .dy = call->in[1]};
     job.dw = call->out[0];
     job.partials = call->workspace;
@@ -168,4 +165,15 @@ void SN_CPU_RUN(conv3d_backward_weights)(const sn_cpu_call *call)
         if (plan->partials > 1)
             sn_conv_add_partials(job.dw, job.partials, plan->partials, size);
     }
+}
+
+void SN_CPU_RUN(conv3d_backward_weights)(const sn_cpu_call *call)
+{
+    const sn_conv_plan *plan = call->plan;
+    if (plan->way == SN_CONV_WINOGRAD)
+        SN_CPU_NAME(sn_winograd_backward_weights)(call, &plan->winograd);
+    else if (plan->way == SN_CONV_DEEP)
+        SN_CPU_NAME(sn_deep_backward_weights)(call, plan->deep);
+    else
+        run_direct(call);
 }

@@ -11,7 +11,8 @@
 /*
  * Lanes of two vectors a, b: every second one; both lane by lane, the first or second half of that; b moved up by
  * one lane, behind it the last (or last but one) of a; a moved down by one lane, before it the first (or second)
- * of b.
+ * of b. In each quarter of four lanes, the low or high half of both, float by float or pair by pair; every second
+ * quarter of both.
  */
 
 #if LANES == 16
@@ -23,6 +24,12 @@
 #define SN_SHIFT_UP_2 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
 #define SN_SHIFT_DOWN 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 #define SN_SHIFT_DOWN_2 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17
+#define SN_LOW_FLOATS 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define SN_HIGH_FLOATS 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define SN_LOW_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define SN_HIGH_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define SN_EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+#define SN_ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
 #elif LANES == 8
 #define SN_EVENS 0, 2, 4, 6, 8, 10, 12, 14
 #define SN_ODDS 1, 3, 5, 7, 9, 11, 13, 15
@@ -32,6 +39,12 @@
 #define SN_SHIFT_UP_2 6, 8, 9, 10, 11, 12, 13, 14
 #define SN_SHIFT_DOWN 1, 2, 3, 4, 5, 6, 7, 8
 #define SN_SHIFT_DOWN_2 1, 2, 3, 4, 5, 6, 7, 9
+#define SN_LOW_FLOATS 0, 8, 1, 9, 4, 12, 5, 13
+#define SN_HIGH_FLOATS 2, 10, 3, 11, 6, 14, 7, 15
+#define SN_LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
+#define SN_HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
+#define SN_EVEN_QUARTERS 0, 1, 2, 3, 8, 9, 10, 11
+#define SN_ODD_QUARTERS 4, 5, 6, 7, 12, 13, 14, 15
 #else
 #define SN_EVENS 0, 2, 4, 6
 #define SN_ODDS 1, 3, 5, 7
@@ -41,6 +54,10 @@
 #define SN_SHIFT_UP_2 2, 4, 5, 6
 #define SN_SHIFT_DOWN 1, 2, 3, 4
 #define SN_SHIFT_DOWN_2 1, 2, 3, 5
+#define SN_LOW_FLOATS 0, 4, 1, 5
+#define SN_HIGH_FLOATS 2, 6, 3, 7
+#define SN_LOW_PAIRS 0, 1, 4, 5
+#define SN_HIGH_PAIRS 2, 3, 6, 7
 #endif
 
 /* part[k] lane t = from[2*t + k], k < 2. */
@@ -80,6 +97,44 @@ SN_INLINE void sn_join_4(const vf part[4], vf whole[4])
     whole[1] = SN_SHUFFLE(low02, low13, SN_ZIP_HIGH);
     whole[2] = SN_SHUFFLE(high02, high13, SN_ZIP_LOW);
     whole[3] = SN_SHUFFLE(high02, high13, SN_ZIP_HIGH);
+}
+
+/* v[i][j] becomes v[j][i]. */
+SN_INLINE void vf_transpose(vf v[LANES])
+{
+    vf t[LANES];
+    SN_UNROLL
+    for (int i = 0; i < LANES; i += 2) { /* pairs of rows, in each quarter of four lanes */
+        t[i] = SN_SHUFFLE(v[i], v[i + 1], SN_LOW_FLOATS);
+        t[i + 1] = SN_SHUFFLE(v[i], v[i + 1], SN_HIGH_FLOATS);
+    }
+    SN_UNROLL
+    for (int i = 0; i < LANES; i += 4) { /* quarter q of v[i + c]: column 4q + c of rows i .. i + 3 */
+        v[i] = SN_SHUFFLE(t[i], t[i + 2], SN_LOW_PAIRS);
+        v[i + 1] = SN_SHUFFLE(t[i], t[i + 2], SN_HIGH_PAIRS);
+        v[i + 2] = SN_SHUFFLE(t[i + 1], t[i + 3], SN_LOW_PAIRS);
+        v[i + 3] = SN_SHUFFLE(t[i + 1], t[i + 3], SN_HIGH_PAIRS);
+    }
+#if LANES == 8
+    SN_UNROLL
+    for (int c = 0; c < 4; c++) {
+        vf low = v[c], high = v[c + 4];
+        v[c] = SN_SHUFFLE(low, high, SN_EVEN_QUARTERS);
+        v[c + 4] = SN_SHUFFLE(low, high, SN_ODD_QUARTERS);
+    }
+#elif LANES == 16
+    SN_UNROLL
+    for (int c = 0; c < 4; c++) {
+        vf even[2] = {SN_SHUFFLE(v[c], v[c + 4], SN_EVEN_QUARTERS),
+                      SN_SHUFFLE(v[c + 8], v[c + 12], SN_EVEN_QUARTERS)};
+        vf odd[2] = {SN_SHUFFLE(v[c], v[c + 4], SN_ODD_QUARTERS),
+                     SN_SHUFFLE(v[c + 8], v[c + 12], SN_ODD_QUARTERS)};
+        v[c] = SN_SHUFFLE(even[0], even[1], SN_EVEN_QUARTERS);
+        v[c + 4] = SN_SHUFFLE(odd[0], odd[1], SN_EVEN_QUARTERS);
+        v[c + 8] = SN_SHUFFLE(even[0], even[1], SN_ODD_QUARTERS);
+        v[c + 12] = SN_SHUFFLE(odd[0], odd[1], SN_ODD_QUARTERS);
+    }
+#endif
 }
 
 #endif

@@ -198,7 +198,7 @@ static int64_t choose_groups(const winograd_job *job, int threads)
     return groups < job->blocks ? groups : job->blocks;
 }
 
-void SN_WINOGRAD_RUN(const sn_cpu_call *call, const sn_winograd_plan *plan)
+void SN_CPU_NAME(sn_winograd_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
     winograd_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
     job.packed = call->workspace;

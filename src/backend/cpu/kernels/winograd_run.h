@@ -1,5 +1,5 @@
 /**
- * The convolutions that are computed by Winograd's algorithm.
+ * Convolutions by Winograd's algorithm: see backend/cpu/winograd_plan.h.
  */
 #ifndef SN_BACKEND_CPU_WINOGRAD_RUN_H
 #define SN_BACKEND_CPU_WINOGRAD_RUN_H
@@ -7,13 +7,7 @@
 #include "backend/cpu/kernels/run.h"
 #include "backend/cpu/winograd_plan.h"
 
-#define SN_WINOGRAD_RUN SN_CPU_NAME(sn_winograd_run)
-#define SN_WINOGRAD_RUN_WEIGHTS SN_CPU_NAME(sn_winograd_run_weights)
-
-/** Forward and backward data. */
-void SN_WINOGRAD_RUN(const sn_cpu_call *call, const sn_winograd_plan *plan);
-
-/** Backward weights. */
-void SN_WINOGRAD_RUN_WEIGHTS(const sn_cpu_call *call, const sn_winograd_plan *plan);
+void SN_CPU_NAME(sn_winograd_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan);
+void SN_CPU_NAME(sn_winograd_backward_weights)(const sn_cpu_call *call, const sn_winograd_plan *plan);
 
 #endif

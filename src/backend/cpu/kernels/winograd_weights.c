@@ -227,7 +227,7 @@ static void run_part(const weights_job *job, int64_t partial, int64_t group, int
         write_part(job, &part, job->partials + partial * weights, false);
 }
 
-void SN_WINOGRAD_RUN_WEIGHTS(const sn_cpu_call *call, const sn_winograd_plan *plan)
+void SN_CPU_NAME(sn_winograd_backward_weights)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
     weights_job job = {.plan = plan, .x = call->in[0], .dy = call->in[1]};
     job.dw = call->out[0];

@@ -1,0 +1,39 @@
+/**
+ * Convolutions whose lanes are channels: see backend/cpu/conv_deep.h.
+ */
+#ifndef SN_BACKEND_CPU_KERNELS_CONV_DEEP_H
+#define SN_BACKEND_CPU_KERNELS_CONV_DEEP_H
+
+#include "backend/cpu/conv_plan.h"
+#include "backend/cpu/kernels/run.h"
+
+/* Vectors of channels that are summed beside each other, at most. */
+#if LANES == 16
+enum { SN_DEEP_VECTORS = 4 };
+#else
+enum { SN_DEEP_VECTORS = 2 };
+#endif
+
+/* Neighbouring output channels, in whole vectors: the last lanes may have no channel. */
+typedef struct sn_deep_block {
+    int vectors;
+    int64_t lanes; /* of all vectors */
+    int64_t first, count;
+} sn_deep_block;
+
+/* Block `index` of `blocks`, as even as whole vectors can be. */
+static inline sn_deep_block sn_deep_block_of(const sn_deep_plan *plan, int64_t blocks, int64_t index)
+{
+    int64_t vectors = sn_conv_parts(plan->out_channels, LANES), first = sn_conv_split(vectors, blocks, index);
+    sn_deep_block block = {.first = first * LANES};
+    block.vectors = (int)(sn_conv_split(vectors, blocks, index + 1) - first);
+    block.lanes = (int64_t)block.vectors * LANES;
+    int64_t rest = plan->out_channels - block.first;
+    block.count = rest < block.lanes ? rest : block.lanes;
+    return block;
+}
+
+void SN_CPU_NAME(sn_deep_conv3d)(const sn_cpu_call *call, const sn_deep_plan *plan);
+void SN_CPU_NAME(sn_deep_backward_weights)(const sn_cpu_call *call, const sn_deep_plan *plan);
+
+#endif
