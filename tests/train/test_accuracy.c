@@ -164,5 +164,5 @@ int main(void)
         cmocka_unit_test(gradients_of_a_network_of_5_3_kernels),
         cmocka_unit_test(gradients_of_a_network_with_skips_and_dilation),
     };
-    return cmocka_run_group_tests_name("step", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("accuracy", tests, NULL, NULL);
 }
