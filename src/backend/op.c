@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "base/memory.h"
 #include "base/random.h"
 
 enum { ANY_INPUT = 0xFF };
@@ -80,6 +81,26 @@ const sn_op_info *sn_op_describe(sn_op_kind kind)
 {
     assert(kind >= 0 && kind < SN_OP_KINDS);
     return &op_infos[kind];
+}
+
+bool sn_op_concat_place(size_t *offset, const sn_op *op, int input)
+{
+    *offset = 0;
+    for (int i = 0; i < input; i++)
+        *offset += sn_tensor_bytes(&op->inputs[i].desc);
+    return op->inputs[input].desc.shape[0] == 1 && *offset % SN_ALIGNMENT == 0;
+}
+
+bool sn_op_window_place(size_t *offset, const sn_op *op)
+{
+    const int64_t *in = op->inputs[0].desc.shape, *out = op->outputs[0].desc.shape;
+    const int64_t *from = op->params.window.offset;
+    bool whole = in[0] == 1 && from[0] >= 0 && from[0] + out[1] <= in[1];
+    for (int d = 1; d < 4; d++)
+        whole = whole && from[d] == 0 && out[d + 1] == in[d + 1];
+    size_t channel = sn_dtype_size(op->inputs[0].desc.dtype) * (size_t)sn_tensor_voxels(&op->inputs[0].desc);
+    *offset = whole ? channel * (size_t)from[0] : 0;
+    return whole && *offset % SN_ALIGNMENT == 0;
 }
 
 int64_t sn_op_multiply_adds(const sn_op *op)

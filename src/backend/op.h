@@ -192,6 +192,17 @@ const sn_op_info *sn_op_describe(sn_op_kind kind);
  */
 sn_status sn_op_check(const sn_op *op, sn_error *error);
 
+/**
+ * Where an input of SN_OP_CONCAT may lie in the output already, so that nothing is copied.
+ *
+ * @param[out] offset bytes from the start of the output, a multiple of SN_ALIGNMENT
+ * @return whether it may: its channels lie together, which those of one image do
+ */
+bool sn_op_concat_place(size_t *offset, const sn_op *op, int input);
+
+/** The same of the output of SN_OP_WINDOW in its input: a window of whole channels of one image. */
+bool sn_op_window_place(size_t *offset, const sn_op *op);
+
 /** Multiply-adds of a convolution (forward or backward); 0 for every other kind. */
 int64_t sn_op_multiply_adds(const sn_op *op);
 

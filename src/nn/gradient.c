@@ -271,13 +271,15 @@ static void upsample_gradient(backward *b, const sn_node *node, sn_tensor dy)
     append_to_input(b, node, 0, SN_OP_UPSAMPLE_BACKWARD, node->params, dy, SN_NO_TENSOR);
 }
 
-/* The channels of dy that are each input's own. */
+/* The channels of dy that are each input's own; those of the first input last, because they are used up first and
+ * may then stay where they are. */
 static void concat_gradient(backward *b, const sn_node *node, sn_tensor dy)
 {
     sn_op_params params = {0};
-    for (int i = 0; i < node->input_count; i++) {
+    params.window.offset[0] = b->graph->tensors[dy].desc.shape[1];
+    for (int i = node->input_count - 1; i >= 0; i--) {
+        params.window.offset[0] -= b->graph->tensors[node->inputs[i]].desc.shape[1];
         append_to_input(b, node, i, SN_OP_WINDOW, params, dy, SN_NO_TENSOR);
-        params.window.offset[0] += b->graph->tensors[node->inputs[i]].desc.shape[1];
     }
 }
 

@@ -1,6 +1,7 @@
 /*
  * Memory planning: every transient gets the interval of operations during which it is alive; values that one
- * operation turns into another in place become one block; blocks whose intervals overlap get addresses that
+ * operation turns into another in place become one block; what is concatenated lies in the result's block from the
+ * start, and channels taken out of a tensor stay where they are; blocks whose intervals overlap get addresses that
  * do not. Offsets are assigned greedily, the best-fitting gap first, in a few orders, and the smallest arena
  * is kept (Y. Pisarchyk, J. Lee, "Efficient memory management for deep neural net inference", 2020: greedy by
  * size is close to the lower bound).
@@ -17,6 +18,8 @@ typedef struct block {
     size_t bytes;
     int first, last; /* operations during which it is alive, both included */
     size_t offset;
+    int outer;    /* the block that it is a part of; -1: of none */
+    size_t place; /* bytes from the start of that one */
 } block;
 
 typedef struct rank {
@@ -31,6 +34,7 @@ typedef struct planner {
     int *first,
         *last;     /* [tensor] the operations that make it and that use it last; -1: not of this program */
     int *block_of; /* [tensor] */
+    size_t *place; /* [tensor] bytes from the start of its block */
     block *blocks; /* at most one a tensor */
     int block_count;
     rank *order;     /* [block] */
@@ -52,8 +56,10 @@ static bool is_transient(const sn_graph *graph, sn_tensor tensor)
 static void find_lifetimes(planner *p)
 {
     int tensors = sn_graph_tensor_count(p->graph), nodes = sn_graph_node_count(p->graph, p->program);
-    for (sn_tensor t = 0; t < tensors; t++)
+    for (sn_tensor t = 0; t < tensors; t++) {
         p->first[t] = p->last[t] = p->block_of[t] = -1;
+        p->place[t] = 0;
+    }
     for (int n = 0; n < nodes; n++) {
         const sn_node *node = sn_graph_node(p->graph, p->program, n);
         for (int i = 0; i < node->input_count; i++)
@@ -67,6 +73,15 @@ static void find_lifetimes(planner *p)
     }
 }
 
+/* Whether another input of a node is the same tensor. */
+static bool is_read_twice(const sn_node *node, int index)
+{
+    for (int i = 0; i < node->input_count; i++)
+        if (i != index && node->inputs[i] == node->inputs[index])
+            return true;
+    return false;
+}
+
 /* Whether the first output of node n may lie where its input `index` lies, which nobody needs any more. */
 static bool may_replace(const planner *p, const sn_node *node, int n, int index)
 {
@@ -74,17 +89,60 @@ static bool may_replace(const planner *p, const sn_node *node, int n, int index)
     if ((sn_op_describe(node->kind)->in_place_inputs >> index & 1u) == 0 || !is_transient(p->graph, x) ||
         p->last[x] != n || aligned_bytes(p->graph, x) != aligned_bytes(p->graph, node->outputs[0]))
         return false;
-    for (int i = 0; i < node->input_count; i++)
-        if (i != index && node->inputs[i] == x)
-            return false; /* what is overwritten would be read again as another operand */
-    return true;
+    return !is_read_twice(node, index); /* what is overwritten would be read again as another operand */
 }
 
 static void block_add(planner *p, sn_tensor tensor)
 {
     p->blocks[p->block_count] =
         (block){.bytes = aligned_bytes(p->graph, tensor), .first = p->first[tensor], .last = p->last[tensor]};
+    p->blocks[p->block_count].outer = -1;
     p->block_of[tensor] = p->block_count++;
+}
+
+/* How many operations a block may live longer because it holds another, or is held by what is left of it. */
+enum { NEARBY = 8 };
+
+/* Where the first output of a node lies in the block of input `index`, which nobody needs any more. */
+static void continue_block(planner *p, const sn_node *node, int index, size_t place)
+{
+    sn_tensor x = node->inputs[index], y = node->outputs[0];
+    p->block_of[y] = p->block_of[x];
+    p->place[y] = p->place[x] + place;
+    p->blocks[p->block_of[y]].last = p->last[y];
+}
+
+/* Channels taken out of a tensor that nobody needs any more, and that are soon used up, stay where they are. */
+static void try_window(planner *p, const sn_node *node, int n)
+{
+    size_t place;
+    const sn_op op = sn_graph_op(p->graph, node);
+    sn_tensor x = node->inputs[0];
+    if (node->kind == SN_OP_WINDOW && is_transient(p->graph, x) && p->last[x] == n &&
+        p->last[node->outputs[0]] - n <= NEARBY && sn_op_window_place(&place, &op))
+        continue_block(p, node, 0, place);
+}
+
+/* What is concatenated is made in its place, where it is a block of its own, made just before, for nothing else. */
+static void try_concat(planner *p, const sn_node *node, int n)
+{
+    const sn_op op = sn_graph_op(p->graph, node);
+    int outer = p->block_of[node->outputs[0]];
+    for (int i = 0; node->kind == SN_OP_CONCAT && i < node->input_count; i++) {
+        sn_tensor x = node->inputs[i];
+        size_t place;
+        if (!is_transient(p->graph, x) || p->last[x] != n || is_read_twice(node, i) ||
+            !sn_op_concat_place(&place, &op, i))
+            continue;
+        block *inner = &p->blocks[p->block_of[x]];
+        if (inner->outer >= 0 || inner->bytes != aligned_bytes(p->graph, x) || n - inner->first > NEARBY)
+            continue;
+        inner->bytes = 0;
+        inner->outer = outer;
+        inner->place = place;
+        if (inner->first < p->blocks[outer].first)
+            p->blocks[outer].first = inner->first;
+    }
 }
 
 static void find_blocks(planner *p)
@@ -98,14 +156,26 @@ static void find_blocks(planner *p)
             if (!is_transient(p->graph, y) || p->first[y] != n)
                 continue;
             for (int i = 0; o == 0 && i < node->input_count && p->block_of[y] < 0; i++)
-                if (may_replace(p, node, n, i)) {
-                    p->block_of[y] = p->block_of[node->inputs[i]];
-                    p->blocks[p->block_of[y]].last = p->last[y];
-                }
+                if (may_replace(p, node, n, i))
+                    continue_block(p, node, i, 0);
             if (p->block_of[y] < 0)
+                try_window(p, node, n);
+            if (p->block_of[y] < 0) {
                 block_add(p, y);
+                try_concat(p, node, n);
+            }
         }
     }
+}
+
+/* Bytes from the start of the arena, once the blocks have their places. */
+static size_t offset_of(const planner *p, sn_tensor tensor)
+{
+    size_t offset = p->place[tensor];
+    int b = p->block_of[tensor];
+    for (; p->blocks[b].outer >= 0; b = p->blocks[b].outer)
+        offset += p->blocks[b].place;
+    return p->offsets[b] + offset;
 }
 
 /* No arena can be smaller than what is alive during one operation. */
@@ -217,7 +287,7 @@ static void plan_program(sn_plan *plan, planner *p)
             sn_tensor y = node->outputs[o];
             if (!is_transient(p->graph, y))
                 continue;
-            plan->offsets[y] = p->offsets[p->block_of[y]];
+            plan->offsets[y] = offset_of(p, y);
             unplanned += node->recomputed ? 0 : aligned_bytes(p->graph, y);
         }
     }
@@ -232,6 +302,7 @@ static sn_status plan_transients(sn_plan *plan, const sn_graph *graph, sn_error 
     SN_TRY(sn_alloc(&p.first, count, sizeof *p.first, error));
     SN_TRY(sn_alloc(&p.last, count, sizeof *p.last, error));
     SN_TRY(sn_alloc(&p.block_of, count, sizeof *p.block_of, error));
+    SN_TRY(sn_alloc(&p.place, count, sizeof *p.place, error));
     SN_TRY(sn_alloc(&p.blocks, count, sizeof *p.blocks, error));
     SN_TRY(sn_alloc(&p.order, count, sizeof *p.order, error));
     SN_TRY(sn_alloc(&p.placed, count, sizeof *p.placed, error));
@@ -243,6 +314,7 @@ done:
     sn_free(p.placed);
     sn_free(p.order);
     sn_free(p.blocks);
+    sn_free(p.place);
     sn_free(p.block_of);
     sn_free(p.last);
     sn_free(p.first);

@@ -28,10 +28,16 @@ static sn_status check_place(const sn_op *op, const char *role, int index, const
     return SN_OK;
 }
 
-/* Output 0 may take exactly the memory of an input that the operation allows. */
+/* Output 0 may take exactly the memory of an input that the operation allows; of a concatenation an input may be
+ * its part of the output, of channels taken out the output its part of the input. */
 static bool in_place_allowed(const sn_op *op, int output, int input)
 {
     const sn_operand *out = &op->outputs[output], *in = &op->inputs[input];
+    size_t place;
+    if (op->kind == SN_OP_CONCAT)
+        return sn_op_concat_place(&place, op, input) && in->offset == out->offset + place;
+    if (op->kind == SN_OP_WINDOW)
+        return sn_op_window_place(&place, op) && out->offset == in->offset + place;
     return output == 0 && (sn_op_describe(op->kind)->in_place_inputs >> input & 1) &&
            out->offset == in->offset && sn_tensor_bytes(&out->desc) == sn_tensor_bytes(&in->desc);
 }

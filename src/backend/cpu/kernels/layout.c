@@ -18,7 +18,8 @@ void SN_CPU_RUN(concat)(const sn_cpu_call *call)
             sn_cpu_span s = sn_cpu_span_of(unit, voxels);
             int64_t image = s.channel / channels; /* y has more channels an image than x has */
             int64_t shift = (image * (out[1] - channels) + start) * voxels;
-            memcpy(y + s.begin + shift, x + s.begin, (size_t)s.count * sizeof *y);
+            if (y + s.begin + shift != x + s.begin) /* it may lie there already */
+                memcpy(y + s.begin + shift, x + s.begin, (size_t)s.count * sizeof *y);
         }
         start += (int)channels;
     }
@@ -49,6 +50,9 @@ void SN_CPU_RUN(window)(const sn_cpu_call *call)
     size_t size = sn_dtype_size(op->inputs[0].desc.dtype);
     const char *x = call->in[0];
     char *y = call->out[0];
+    size_t place;
+    if (sn_op_window_place(&place, op) && y == x + place) /* it lies there already */
+        return;
     range c_range = inside(out[1], offset[0], in[1]), z_range = inside(out[2], offset[1], in[2]);
     range y_range = inside(out[3], offset[2], in[3]), x_range = inside(out[4], offset[3], in[4]);
     size_t left = (size_t)x_range.begin * size, middle = (size_t)(x_range.end - x_range.begin) * size;
