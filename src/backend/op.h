@@ -67,7 +67,8 @@ typedef enum sn_op_kind {
     SN_OP_BIAS_BACKWARD, /* dy (N,C,..)                -> db (C), added to */
 
     /* Batch normalisation over the voxels of one image: statistics per (n, c), biased variance v, accumulated
-     * in double. z = (x - m)/sqrt(v + epsilon)*gamma + beta; y = z, or max(z, 0) if params.batchnorm.relu. */
+     * in double. z = (x - m)/sqrt(v + epsilon)*gamma + beta; y = z, or max(z, 0) if params.batchnorm.relu. y is
+     * made of m and v as they are stored: BATCHNORM_APPLY with these gives the same bits. */
     SN_OP_BATCHNORM,          /* x, gamma (C), beta (C) -> y, m (N,C,1,1,1), v (N,C,1,1,1) */
     SN_OP_BATCHNORM_APPLY,    /* x, gamma, beta, m (N or 1,C), v (N or 1,C) -> y: with given statistics */
     SN_OP_BATCHNORM_BACKWARD, /* x, gamma, beta, m, v, dy -> dx, dgamma (C), dbeta (C); these two added to */
