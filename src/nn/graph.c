@@ -87,6 +87,18 @@ done:
     return status;
 }
 
+void sn_graph_segment_begin(sn_graph *graph)
+{
+    assert(graph->segment == 0);
+    graph->segment = ++graph->segment_count;
+}
+
+void sn_graph_segment_end(sn_graph *graph)
+{
+    assert(graph->segment != 0);
+    graph->segment = 0;
+}
+
 graph_program *graph_current(sn_graph *graph)
 {
     assert(graph->program_count > 0);
@@ -221,7 +233,8 @@ sn_tensor graph_append(sn_graph *graph, const char *name, const sn_node *node)
     graph_program *program = graph_current(graph);
     if (grow(&program->nodes, &program->node_capacity, program->node_count, sizeof *program->nodes, &error))
         return graph_fail(graph, error.status, "%s", error.text);
-    program->nodes[program->node_count++] = *node;
+    program->nodes[program->node_count] = *node;
+    program->nodes[program->node_count++].segment = graph->segment;
     return node->outputs[0];
 }
 

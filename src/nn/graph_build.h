@@ -20,7 +20,8 @@ struct sn_graph {
     int tensor_count, tensor_capacity;
     graph_program *programs; /* the last one is the current one */
     int program_count, program_capacity;
-    sn_error error; /* the first one */
+    int segment, segment_count; /* the open segment, 0: none; how many there have been */
+    sn_error error;             /* the first one */
 };
 
 /** The current program; one must have begun. */
@@ -56,11 +57,5 @@ bool graph_ready(sn_graph *graph, sn_op_kind kind, const char *name, const sn_te
  * @return its first output; SN_NO_TENSOR and the graph's error where operands do not fit
  */
 sn_tensor graph_append(sn_graph *graph, const char *name, const sn_node *node);
-
-/**
- * sn_graph_differentiate with the choice to keep every forward value that the backward operations need
- * (`recompute` false): more memory, the same gradients.
- */
-sn_status graph_differentiate(sn_graph *graph, bool recompute, sn_error *error);
 
 #endif
