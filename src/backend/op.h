@@ -63,7 +63,7 @@ typedef enum sn_op_kind {
     SN_OP_CONV3D_BACKWARD_DATA,    /* dy (N,O,..), w (O,I,K,K,K) -> dx (N,I,..) */
     SN_OP_CONV3D_BACKWARD_WEIGHTS, /* x (N,I,..), dy (N,O,..)    -> dw (O,I,K,K,K), added to */
 
-    SN_OP_BIAS,          /* x (N,C,..), b (C)          -> y = x + b[c] */
+    SN_OP_BIAS,          /* x (N,C,..), b (C)          -> y = x + b[c], or max(y, 0) if params.bias.relu */
     SN_OP_BIAS_BACKWARD, /* dy (N,C,..)                -> db (C), added to */
 
     /* Batch normalisation over the voxels of one image: statistics per (n, c), biased variance v, accumulated
@@ -133,6 +133,9 @@ typedef struct sn_conv3d_params {
 
 typedef union sn_op_params {
     sn_conv3d_params conv3d;
+    struct {
+        bool relu;
+    } bias;
     struct {
         double epsilon, momentum;
         bool relu;

@@ -9,6 +9,7 @@
  * What is recomputed changes no gradient by a bit: an operation on the same values gives the same value, and
  * the order in which gradients are summed does not depend on it.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -214,9 +215,10 @@ static void convolutions_of(backward *b, sn_tensor x)
         }
 }
 
-/* y = x + b: dx = dy, without an operation. */
+/* y = x + b: dx = dy, without an operation. ReLU is in a bias only where nn/fold.h put it, for prediction. */
 static void bias_gradient(backward *b, const sn_node *node, sn_tensor dy)
 {
+    assert(!node->params.bias.relu);
     sn_node bias = {.kind = SN_OP_BIAS_BACKWARD,
                     .input_count = 1,
                     .output_count = 1,

@@ -22,6 +22,7 @@ void sn_graph_free(sn_graph *graph)
         return;
     for (int p = 0; p < graph->program_count; p++)
         sn_free(graph->programs[p].nodes);
+    sn_free(graph->folds);
     sn_free(graph->programs);
     sn_free(graph->tensors);
     sn_free(graph);

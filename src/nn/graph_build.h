@@ -14,6 +14,13 @@ typedef struct graph_program {
     int loss; /* the node of its loss; -1: none yet */
 } graph_program;
 
+/* A batch normalisation that has become part of a convolution; see nn/fold.h. */
+typedef struct graph_fold {
+    sn_tensor weight, gamma, beta, mean, variance;
+    double epsilon;
+    int axis; /* of the weights: the convolution's output channels */
+} graph_fold;
+
 struct sn_graph {
     sn_dtype real;
     sn_tensor_info *tensors;
@@ -21,7 +28,9 @@ struct sn_graph {
     graph_program *programs; /* the last one is the current one */
     int program_count, program_capacity;
     int segment, segment_count; /* the open segment, 0: none; how many there have been */
-    sn_error error;             /* the first one */
+    graph_fold *folds;          /* NULL: not folded */
+    int fold_count;
+    sn_error error; /* the first one */
 };
 
 /** The current program; one must have begun. */
