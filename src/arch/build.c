@@ -104,7 +104,7 @@ static sn_tensor node_add(network *net, place *at, int v)
     return weighted_sum_add(net->graph, &sum);
 }
 
-/* MegaBlock: the block, spatial dropout, and the residual connection if the architecture has one; a segment. */
+/* MegaBlock, a segment: the block, spatial dropout, and the residual connection if the network has one. */
 static sn_tensor megablock(network *net, const char *name, sn_tensor x, int channels)
 {
     char residual[SN_NAME];

@@ -18,7 +18,7 @@ typedef struct network_facts {
     int64_t train_peak_recomputed_bytes; /* with blocks computed twice */
 } network_facts;
 
-/* The network as it predicts, its normalisations not folded; `*graph` is the caller's, also after an error. */
+/* The prediction, normalisations not folded; `*graph` is the caller's, also after an error. */
 static sn_status prediction_create(sn_graph **graph, const inspect_network *network, sn_error *error)
 {
     sn_status status = sn_graph_create(graph, SN_F32, error);

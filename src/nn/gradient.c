@@ -197,9 +197,10 @@ static void convolution_gradient(backward *b, const sn_node *node, sn_tensor dy)
 }
 
 /*
- * All convolutions that read x, a value that may have to be computed again: they wait until the gradients of all their
- * outputs are known, so that the copy of x is made once, lives shortly, and dies before the first dx is born.
- * While they wait, each dy lies where the convolution's output lay: batch normalisation puts it there.
+ * All convolutions that read x, a value that may have to be computed again: they wait until the gradients of
+ * all their outputs are known, so that the copy of x is made once, lives shortly, and dies before the first
+ * dx is born. While they wait, each dy lies where the convolution's output lay: batch normalisation puts it
+ * there.
  */
 static void convolutions_of(backward *b, sn_tensor x)
 {
