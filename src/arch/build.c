@@ -104,22 +104,25 @@ static sn_tensor node_add(network *net, place *at, int v)
     return weighted_sum_add(net->graph, &sum);
 }
 
-/* MegaBlock: the block, spatial dropout, and the residual connection if the architecture has one. */
+/* MegaBlock, a segment: the block, spatial dropout, and the residual connection if the network has one. */
 static sn_tensor megablock(network *net, const char *name, sn_tensor x, int channels)
 {
     char residual[SN_NAME];
     place at = {.name = name, .channels = channels, .node = {x}};
+    sn_graph_segment_begin(net->graph);
     for (int t = 0; t < net->block->terms; t++)
         at.term[t] = SN_NO_TENSOR;
     for (int v = 1; v < net->block->nodes; v++)
         at.node[v] = node_add(net, &at, v);
     sn_tensor y = at.node[net->block->nodes - 1];
     y = sn_graph_channel_dropout(net->graph, y, net->dropout, net->blocks_built++);
-    if (!net->arch->res)
-        return y;
-    sn_layer_name(residual, "%s.residual", name);
-    x = sn_layer_skip(net->graph, residual, x, channels);
-    return sn_graph_sum(net->graph, (sn_tensor[]){y, x}, 2);
+    if (net->arch->res) {
+        sn_layer_name(residual, "%s.residual", name);
+        x = sn_layer_skip(net->graph, residual, x, channels);
+        y = sn_graph_sum(net->graph, (sn_tensor[]){y, x}, 2);
+    }
+    sn_graph_segment_end(net->graph);
+    return y;
 }
 
 /* Class scores of a decoder level, added to those of the deeper levels (SN_NO_TENSOR: none): nearest

@@ -63,11 +63,12 @@ typedef enum sn_op_kind {
     SN_OP_CONV3D_BACKWARD_DATA,    /* dy (N,O,..), w (O,I,K,K,K) -> dx (N,I,..) */
     SN_OP_CONV3D_BACKWARD_WEIGHTS, /* x (N,I,..), dy (N,O,..)    -> dw (O,I,K,K,K), added to */
 
-    SN_OP_BIAS,          /* x (N,C,..), b (C)          -> y = x + b[c] */
+    SN_OP_BIAS,          /* x (N,C,..), b (C)          -> y = x + b[c], or max(y, 0) if params.bias.relu */
     SN_OP_BIAS_BACKWARD, /* dy (N,C,..)                -> db (C), added to */
 
     /* Batch normalisation over the voxels of one image: statistics per (n, c), biased variance v, accumulated
-     * in double. z = (x - m)/sqrt(v + epsilon)*gamma + beta; y = z, or max(z, 0) if params.batchnorm.relu. */
+     * in double. z = (x - m)/sqrt(v + epsilon)*gamma + beta; y = z, or max(z, 0) if params.batchnorm.relu. y is
+     * made of m and v as they are stored: BATCHNORM_APPLY with these gives the same bits. */
     SN_OP_BATCHNORM,          /* x, gamma (C), beta (C) -> y, m (N,C,1,1,1), v (N,C,1,1,1) */
     SN_OP_BATCHNORM_APPLY,    /* x, gamma, beta, m (N or 1,C), v (N or 1,C) -> y: with given statistics */
     SN_OP_BATCHNORM_BACKWARD, /* x, gamma, beta, m, v, dy -> dx, dgamma (C), dbeta (C); these two added to */
@@ -132,6 +133,9 @@ typedef struct sn_conv3d_params {
 
 typedef union sn_op_params {
     sn_conv3d_params conv3d;
+    struct {
+        bool relu;
+    } bias;
     struct {
         double epsilon, momentum;
         bool relu;

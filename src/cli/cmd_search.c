@@ -66,7 +66,12 @@ static void report(const watcher *self, const sn_search_state *state, int epoch)
 
 static void trial_started(const sn_search_state *state, const sn_proposal *proposal, void *context)
 {
-    (void)proposal;
+    const watcher *self = context;
+    if (proposal->recomputed)
+        sn_log(SN_LOG_INFO,
+               "%d/%d  %s  blocks are computed twice, to need %.0f MiB of the budget of %.0f MiB",
+               state->committed + 1, state->iterations, proposal->arch,
+               (double)proposal->planned_bytes / 0x1p20, (double)self->trials->run.memory / 0x1p20);
     report(context, state, 0);
 }
 

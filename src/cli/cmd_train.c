@@ -221,11 +221,16 @@ static sn_status train(cli_context *context, sn_task *task, const sn_task_run *r
 {
     sn_status status;
     sn_train_shape shape = sn_task_shape(task);
+    sn_train_memory memory;
     sn_train_result result = {0};
     watcher watch = {.progress = context->progress, .epochs = run->options.epochs, .best = NAN};
     sn_train_observer observer = {.image_done = image_done, .epoch_done = epoch_done, .context = &watch};
     cli_training_announce(task);
-    SN_TRY(sn_train_check_memory(&run->arch, &shape, &run->options, run->device, run->memory, error));
+    SN_TRY(
+        sn_train_check_memory(&memory, &run->arch, &shape, &run->options, run->device, run->memory, error));
+    if (memory.recompute == SN_RECOMPUTE_SEGMENTS)
+        sn_log(SN_LOG_INFO, "blocks are computed twice, to need %.0f MiB of the budget of %.0f MiB",
+               (double)memory.bytes / 0x1p20, (double)run->memory / 0x1p20);
     SN_TRY(sn_task_build(task, part->cache, run->threads, context->progress, error));
     SN_TRY(sn_task_train(&result, task, run, output, &observer, error));
     sn_progress_bar_clear(context->bar);

@@ -5,7 +5,7 @@
 #include "backend/backend.h"
 #include "base/memory.h"
 #include "cli/inspect.h"
-#include "nn/plan.h"
+#include "nn/fold.h"
 #include "train/step.h"
 
 typedef struct network_facts {
@@ -15,43 +15,60 @@ typedef struct network_facts {
     char key[SN_HASH_TEXT];
     sn_arch_summary summary;
     int64_t train_peak_bytes, predict_peak_bytes;
+    int64_t train_peak_recomputed_bytes; /* with blocks computed twice */
 } network_facts;
 
-/* Plan the memory of a graph on a device. */
-static sn_status peak_plan(int64_t *peak_bytes, const sn_graph *graph, const char *device_name,
-                           sn_error *error)
+/* The prediction, normalisations not folded; `*graph` is the caller's, also after an error. */
+static sn_status prediction_create(sn_graph **graph, const inspect_network *network, sn_error *error)
+{
+    sn_status status = sn_graph_create(graph, SN_F32, error);
+    if (status == SN_OK)
+        status = sn_arch_prediction_graph(*graph, &network->arch, network->channels, network->size,
+                                          network->classes, error);
+    return status;
+}
+
+/* Plan the memory of a prediction. */
+static sn_status predict_plan(int64_t *peak_bytes, const inspect_network *network, sn_error *error)
 {
     sn_status status;
     const sn_backend *backend = NULL;
     sn_device *device = NULL;
+    sn_graph *graph = NULL;
     sn_plan plan = {0};
     const sn_device_options how = {.threads = 1}; /* the plan does not depend on it */
-    SN_TRY(sn_backend_find(&backend, device_name, error));
+    SN_TRY(prediction_create(&graph, network, error));
+    SN_TRY(sn_fold_graph(graph, error));
+    SN_TRY(sn_backend_find(&backend, network->device, error));
     SN_TRY(backend->open(&device, &how, error));
     SN_TRY(sn_plan_make(&plan, graph, backend, device, error));
     *peak_bytes = (int64_t)sn_plan_peak_bytes(&plan);
 done:
     sn_plan_clear(&plan);
+    sn_graph_free(graph);
     if (device != NULL)
         backend->close(device);
     return status;
 }
 
-/* Everything about a legal network; `graph` is its prediction. */
-static sn_status facts_collect(network_facts *facts, const sn_graph *graph, const inspect_network *network,
-                               sn_error *error)
+/* Everything about a legal network. */
+static sn_status facts_collect(network_facts *facts, const inspect_network *network, sn_error *error)
 {
     sn_status status;
-    int64_t parameters;
+    sn_train_memory kept, recomputed;
     const sn_train_options options = SN_TRAIN_OPTIONS_INIT;
     const int64_t *size = network->size;
     const sn_train_shape shape = {network->channels, network->classes, {size[0], size[1], size[2]}};
     SN_TRY(sn_arch_key(facts->key, &network->arch, network->channels, network->classes, error));
     SN_TRY(
         sn_arch_summarise(&facts->summary, &network->arch, network->channels, size, network->classes, error));
-    SN_TRY(sn_train_plan(&facts->train_peak_bytes, &parameters, &network->arch, &shape, &options,
+    SN_TRY(
+        sn_train_plan(&kept, &network->arch, &shape, &options, SN_RECOMPUTE_CHEAP, network->device, error));
+    SN_TRY(sn_train_plan(&recomputed, &network->arch, &shape, &options, SN_RECOMPUTE_SEGMENTS,
                          network->device, error));
-    SN_TRY(peak_plan(&facts->predict_peak_bytes, graph, network->device, error));
+    facts->train_peak_bytes = kept.bytes;
+    facts->train_peak_recomputed_bytes = recomputed.bytes;
+    SN_TRY(predict_plan(&facts->predict_peak_bytes, network, error));
 done:
     return status;
 }
@@ -61,12 +78,14 @@ static void print_json(const network_facts *facts, json_t *more)
     const sn_arch_summary *summary = &facts->summary;
     json_t *root = json_pack("{ss sb}", "arch", facts->text, "legal", facts->legal);
     if (facts->legal)
-        json_object_update_new(root, json_pack("{ss sI sI sI sI sI}", "network", facts->key, "parameters",
-                                               (json_int_t)summary->parameters, "multiply_adds",
-                                               (json_int_t)summary->multiply_adds, "train_peak_bytes",
-                                               (json_int_t)facts->train_peak_bytes, "predict_peak_bytes",
-                                               (json_int_t)facts->predict_peak_bytes, "unplanned_bytes",
-                                               (json_int_t)summary->value_bytes));
+        json_object_update_new(root,
+                               json_pack("{ss sI sI sI sI sI sI}", "network", facts->key, "parameters",
+                                         (json_int_t)summary->parameters, "multiply_adds",
+                                         (json_int_t)summary->multiply_adds, "train_peak_bytes",
+                                         (json_int_t)facts->train_peak_bytes, "train_peak_recomputed_bytes",
+                                         (json_int_t)facts->train_peak_recomputed_bytes, "predict_peak_bytes",
+                                         (json_int_t)facts->predict_peak_bytes, "unplanned_bytes",
+                                         (json_int_t)summary->value_bytes));
     else
         json_object_set_new(root, "reason", json_string(facts->reason));
     if (more != NULL)
@@ -99,6 +118,7 @@ static sn_status print_text(const network_facts *facts, const sn_graph *graph, c
     printf("%-36s%lld\n", "parameters", (long long)facts->summary.parameters);
     printf("%-36s%.4g G\n", "multiply-adds, one image forward", (double)facts->summary.multiply_adds * 1e-9);
     print_memory("memory to train, planned", facts->train_peak_bytes);
+    print_memory("... with blocks computed twice", facts->train_peak_recomputed_bytes);
     print_memory("memory to predict, planned", facts->predict_peak_bytes);
     print_memory("all values and gradients, unplanned", facts->summary.value_bytes);
     SN_TRY(sn_draw_layers(&layers, graph, 0, error));
@@ -129,10 +149,8 @@ sn_status inspect_network_print(const inspect_network *network, inspect_form for
     SN_TRY(sn_arch_format(&facts.text, &network->arch, error));
     facts.legal = sn_arch_legal(&network->arch, facts.reason);
     if (facts.legal) {
-        SN_TRY(sn_graph_create(&graph, SN_F32, error));
-        SN_TRY(sn_arch_prediction_graph(graph, &network->arch, network->channels, network->size,
-                                        network->classes, error));
-        SN_TRY(facts_collect(&facts, graph, network, error));
+        SN_TRY(prediction_create(&graph, network, error));
+        SN_TRY(facts_collect(&facts, network, error));
     }
     if (form == INSPECT_JSON)
         print_json(&facts, network->more);

@@ -7,7 +7,7 @@
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "model/weights.h"
-#include "nn/executor.h"
+#include "nn/fold.h"
 #include "volume/resample.h"
 
 struct sn_predictor {
@@ -60,6 +60,7 @@ static sn_status make_graph(sn_graph **graph, const sn_predictor *self, const in
     SN_TRY(sn_graph_create(graph, SN_F32, error));
     SN_TRY(sn_arch_prediction_graph(*graph, &model->arch, model->preprocessing.channels, extent,
                                     model->labels->count, error));
+    SN_TRY(sn_fold_graph(*graph, error));
 done:
     if (status != SN_OK) {
         sn_graph_free(*graph);
@@ -83,7 +84,7 @@ done:
     return status;
 }
 
-/* Bind the network for an extent and upload its weights, unless it is bound for it already. */
+/* Bind the network for an extent and upload its weights, folded, unless it is bound for it already. */
 static sn_status bind(sn_predictor *self, const int64_t extent[3], sn_error *error)
 {
     sn_status status;
@@ -93,6 +94,7 @@ static sn_status bind(sn_predictor *self, const int64_t extent[3], sn_error *err
     SN_TRY(make_graph(&self->graph, self, extent, error));
     SN_TRY(sn_executor_create(&self->executor, self->graph, self->backend, self->device, error));
     sn_weights_upload(&self->model->weights, self->graph, self->executor, SN_WEIGHTS_NETWORK);
+    SN_TRY(sn_fold_weights(self->executor, self->graph, error));
     memcpy(self->extent, extent, sizeof self->extent);
 done:
     if (status != SN_OK)

@@ -3,9 +3,13 @@
  * operation appends those that turn the gradient of its output into gradients of its inputs.
  *
  * Of the forward values a rule needs, the dear ones are kept and the cheap ones computed again from them,
- * when they are needed (T. Chen et al., "Training deep nets with sublinear memory cost", 2016, chooses
- * segments; here the kind of operation chooses).
+ * when they are needed. Where memory is short, convolutions are computed again too, those of a segment when
+ * its turn comes (T. Chen et al., "Training deep nets with sublinear memory cost", 2016).
+ *
+ * What is recomputed changes no gradient by a bit: an operation on the same values gives the same value, and
+ * the order in which gradients are summed does not depend on it.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,9 +18,10 @@
 
 typedef struct backward {
     sn_graph *graph;
-    bool recompute;
+    sn_recompute recompute;
     int position;        /* the forward node now differentiated */
     int *producer;       /* [tensor] the forward node that makes it; -1: none */
+    bool *leaves;        /* [tensor] read outside of the segment that makes it */
     bool *wanted;        /* [tensor] depends on a parameter, so its gradient is computed */
     sn_tensor *gradient; /* [tensor] d loss / d tensor, as far as it is summed; SN_NO_TENSOR: none yet */
     sn_tensor *copy;     /* [tensor] its value, computed a second time; SN_NO_TENSOR: none yet */
@@ -91,11 +96,28 @@ static bool is_cheap(sn_op_kind kind)
  */
 enum { REUSE = 4 };
 
+static bool is_convolution(sn_op_kind kind)
+{
+    return kind == SN_OP_CONV3D || kind == SN_OP_CONV3D_BACKWARD_DATA;
+}
+
+/* Whether a tensor is the result of a cheap operation. */
+static bool is_cheaply_made(const backward *b, sn_tensor tensor)
+{
+    int producer = b->producer[tensor];
+    return producer >= 0 && is_cheap(graph_current(b->graph)->nodes[producer].kind);
+}
+
 /* Whether the forward value itself is there for backward operations. */
 static bool is_kept(const backward *b, sn_tensor tensor)
 {
     int producer = b->producer[tensor];
-    return !b->recompute || producer < 0 || !is_cheap(graph_current(b->graph)->nodes[producer].kind);
+    if (b->recompute == SN_RECOMPUTE_NOTHING || producer < 0)
+        return true;
+    const sn_node *node = &graph_current(b->graph)->nodes[producer];
+    if (b->recompute == SN_RECOMPUTE_SEGMENTS && node->segment != 0)
+        return b->leaves[tensor] || !(is_cheap(node->kind) || is_convolution(node->kind));
+    return !is_cheap(node->kind);
 }
 
 static sn_tensor value(backward *b, sn_tensor tensor);
@@ -126,16 +148,12 @@ static sn_tensor value(backward *b, sn_tensor tensor)
 {
     if (is_kept(b, tensor))
         return tensor;
-    if (b->copy[tensor] == SN_NO_TENSOR || b->copied_at[tensor] - b->position > REUSE) {
+    bool idle = is_cheaply_made(b, tensor) && b->copied_at[tensor] - b->position > REUSE;
+    if (b->copy[tensor] == SN_NO_TENSOR || idle) {
         b->copy[tensor] = recompute(b, tensor);
         b->copied_at[tensor] = b->position;
     }
     return b->copy[tensor];
-}
-
-static bool is_convolution(const sn_node *node)
-{
-    return node->kind == SN_OP_CONV3D || node->kind == SN_OP_CONV3D_BACKWARD_DATA;
 }
 
 /* dw of y = conv(x, w); in a transposed convolution x and y have changed places. */
@@ -172,33 +190,36 @@ static void convolution_data(backward *b, const sn_node *node)
 static void convolution_gradient(backward *b, const sn_node *node, sn_tensor dy)
 {
     (void)dy;
-    if (is_kept(b, node->inputs[0])) { /* else convolutions_of does it */
+    if (!is_cheaply_made(b, node->inputs[0])) { /* else convolutions_of does it */
         convolution_weights(b, node);
         convolution_data(b, node);
     }
 }
 
 /*
- * All convolutions that read x, a value to be computed again: they wait until the gradients of all their
- * outputs are known, so that the copy of x is made once, lives shortly, and dies before the first dx is born.
- * While they wait, each dy lies where the convolution's output lay: batch normalisation puts it there.
+ * All convolutions that read x, a value that may have to be computed again: they wait until the gradients of
+ * all their outputs are known, so that the copy of x is made once, lives shortly, and dies before the first
+ * dx is born. While they wait, each dy lies where the convolution's output lay: batch normalisation puts it
+ * there.
  */
 static void convolutions_of(backward *b, sn_tensor x)
 {
     void (*const passes[])(backward *, const sn_node *) = {convolution_weights, convolution_data};
-    if (is_kept(b, x))
+    if (!is_cheaply_made(b, x))
         return;
     for (int pass = 0; pass < 2; pass++)
         for (int n = graph_current(b->graph)->loss - 1; n > b->position; n--) {
             const sn_node node = graph_current(b->graph)->nodes[n]; /* a copy: the array grows */
-            if (is_convolution(&node) && node.inputs[0] == x && b->gradient[node.outputs[0]] != SN_NO_TENSOR)
+            if (is_convolution(node.kind) && node.inputs[0] == x &&
+                b->gradient[node.outputs[0]] != SN_NO_TENSOR)
                 passes[pass](b, &node);
         }
 }
 
-/* y = x + b: dx = dy, without an operation. */
+/* y = x + b: dx = dy, without an operation. ReLU is in a bias only where nn/fold.h put it, for prediction. */
 static void bias_gradient(backward *b, const sn_node *node, sn_tensor dy)
 {
+    assert(!node->params.bias.relu);
     sn_node bias = {.kind = SN_OP_BIAS_BACKWARD,
                     .input_count = 1,
                     .output_count = 1,
@@ -311,7 +332,7 @@ static gradient_rule *const rules[SN_OP_KINDS] = {
     [SN_OP_CHANNEL_DROPOUT] = channel_dropout_gradient,
 };
 
-/* Who makes each tensor, and which depend on a parameter. */
+/* Who makes each tensor, which leave their segment, and which depend on a parameter. */
 static void survey(backward *b)
 {
     const sn_graph *graph = b->graph;
@@ -320,12 +341,18 @@ static void survey(backward *b)
         b->producer[t] = -1;
         b->gradient[t] = b->copy[t] = SN_NO_TENSOR;
         b->wanted[t] = graph->tensors[t].role == SN_ROLE_PARAMETER;
+        b->leaves[t] = false;
     }
     for (int n = 0; n < program->node_count; n++) {
         const sn_node *node = &program->nodes[n];
         sn_tensor y = node->outputs[0];
         for (int o = 0; o < node->output_count; o++)
             b->producer[node->outputs[o]] = n;
+        for (int i = 0; i < node->input_count; i++) {
+            int source = b->producer[node->inputs[i]];
+            if (source >= 0 && program->nodes[source].segment != node->segment)
+                b->leaves[node->inputs[i]] = true;
+        }
         for (int i = 0; i < node->input_count && graph->tensors[y].role == SN_ROLE_TRANSIENT; i++)
             b->wanted[y] = b->wanted[y] || b->wanted[node->inputs[i]];
     }
@@ -373,7 +400,7 @@ static bool differentiable(sn_graph *graph)
     return true;
 }
 
-sn_status graph_differentiate(sn_graph *graph, bool recompute, sn_error *error)
+sn_status sn_graph_differentiate(sn_graph *graph, sn_recompute recompute, sn_error *error)
 {
     sn_status status;
     backward b = {.graph = graph, .recompute = recompute};
@@ -381,6 +408,7 @@ sn_status graph_differentiate(sn_graph *graph, bool recompute, sn_error *error)
     if (!differentiable(graph))
         return sn_graph_status(graph, error);
     SN_TRY(sn_alloc(&b.producer, count, sizeof *b.producer, error));
+    SN_TRY(sn_alloc(&b.leaves, count, sizeof *b.leaves, error));
     SN_TRY(sn_alloc(&b.wanted, count, sizeof *b.wanted, error));
     SN_TRY(sn_alloc(&b.gradient, count, sizeof *b.gradient, error));
     SN_TRY(sn_alloc(&b.copy, count, sizeof *b.copy, error));
@@ -393,11 +421,7 @@ done:
     sn_free(b.copy);
     sn_free(b.gradient);
     sn_free(b.wanted);
+    sn_free(b.leaves);
     sn_free(b.producer);
     return status;
-}
-
-sn_status sn_graph_differentiate(sn_graph *graph, sn_error *error)
-{
-    return graph_differentiate(graph, true, error);
 }

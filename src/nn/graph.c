@@ -22,6 +22,7 @@ void sn_graph_free(sn_graph *graph)
         return;
     for (int p = 0; p < graph->program_count; p++)
         sn_free(graph->programs[p].nodes);
+    sn_free(graph->folds);
     sn_free(graph->programs);
     sn_free(graph->tensors);
     sn_free(graph);
@@ -85,6 +86,18 @@ sn_status sn_graph_begin_program(sn_graph *graph, int *program, const char *name
     new->loss = -1;
 done:
     return status;
+}
+
+void sn_graph_segment_begin(sn_graph *graph)
+{
+    assert(graph->segment == 0);
+    graph->segment = ++graph->segment_count;
+}
+
+void sn_graph_segment_end(sn_graph *graph)
+{
+    assert(graph->segment != 0);
+    graph->segment = 0;
 }
 
 graph_program *graph_current(sn_graph *graph)
@@ -221,7 +234,8 @@ sn_tensor graph_append(sn_graph *graph, const char *name, const sn_node *node)
     graph_program *program = graph_current(graph);
     if (grow(&program->nodes, &program->node_capacity, program->node_count, sizeof *program->nodes, &error))
         return graph_fail(graph, error.status, "%s", error.text);
-    program->nodes[program->node_count++] = *node;
+    program->nodes[program->node_count] = *node;
+    program->nodes[program->node_count++].segment = graph->segment;
     return node->outputs[0];
 }
 

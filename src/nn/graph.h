@@ -37,6 +37,14 @@ typedef enum sn_initial {
     SN_INITIAL_HE_TRANSPOSED, /* normal, variance 2/O: a transposed convolution with kernel = stride sums O */
 } sn_initial;
 
+/* What the backward operations compute a second time of the forward values they need; the rest is kept. The
+ * gradients have the same bits in each case. */
+typedef enum sn_recompute {
+    SN_RECOMPUTE_NOTHING,
+    SN_RECOMPUTE_CHEAP,    /* all but the results of convolutions, poolings and warps */
+    SN_RECOMPUTE_SEGMENTS, /* besides, the convolutions of segments */
+} sn_recompute;
+
 typedef enum sn_mode {
     SN_MODE_TRAIN,   /* batch statistics, running statistics updated, dropout */
     SN_MODE_PREDICT, /* running statistics, no dropout */
@@ -54,6 +62,14 @@ sn_dtype sn_graph_real(const sn_graph *graph);
  */
 sn_status sn_graph_begin_program(sn_graph *graph, int *program, const char *name, sn_mode mode,
                                  sn_error *error);
+
+/**
+ * Operations added between these two are a segment, a part of the network that SN_RECOMPUTE_SEGMENTS runs a
+ * second time when the backward pass reaches it: of its values only those that are read outside of it, and
+ * statistics, are kept. Segments do not overlap.
+ */
+void sn_graph_segment_begin(sn_graph *graph);
+void sn_graph_segment_end(sn_graph *graph);
 
 /* Builders. Each adds one operation to the current program, infers the output's shape and returns the output;
  * on error SN_NO_TENSOR, and the graph keeps the first error: a builder given SN_NO_TENSOR returns
@@ -114,12 +130,11 @@ sn_tensor sn_graph_loss(sn_graph *graph, const char *name, sn_tensor scores, sn_
  * loss depends on go to persistent GRADIENT tensors `parameter`.grad (added to); none are computed for inputs
  * and states.
  *
- * What the backward operations need of the forward ones is kept only where it is dear (convolutions, pooling,
- * warps); everything else is computed a second time from those just before it is needed.
+ * What is computed a second time, from what is kept, is so just before it is needed.
  *
  * @return SN_OK; the graph's first error; SN_ERR_ARG no loss, or an operation without a gradient on the way
  */
-sn_status sn_graph_differentiate(sn_graph *graph, sn_error *error);
+sn_status sn_graph_differentiate(sn_graph *graph, sn_recompute recompute, sn_error *error);
 
 /** Append one SN_OP_NADAM for every parameter that has a gradient; scalars from input "nadam" f64
  * (1,1,1,1,4); moments `parameter`.m and .v. */
@@ -141,6 +156,7 @@ typedef struct sn_node {
     int input_count, output_count;
     sn_tensor inputs[SN_OP_MAX_INPUTS];
     sn_tensor outputs[SN_OP_MAX_OUTPUTS]; /* SN_NO_TENSOR is not allowed */
+    int segment;                          /* 1, 2, ...; 0: in none */
     bool backward;                        /* added by sn_graph_differentiate */
     bool recomputed;                      /* ... to compute a forward value a second time */
 } sn_node;

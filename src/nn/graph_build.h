@@ -14,12 +14,22 @@ typedef struct graph_program {
     int loss; /* the node of its loss; -1: none yet */
 } graph_program;
 
+/* A batch normalisation that has become part of a convolution; see nn/fold.h. */
+typedef struct graph_fold {
+    sn_tensor weight, gamma, beta, mean, variance;
+    double epsilon;
+    int axis; /* of the weights: the convolution's output channels */
+} graph_fold;
+
 struct sn_graph {
     sn_dtype real;
     sn_tensor_info *tensors;
     int tensor_count, tensor_capacity;
     graph_program *programs; /* the last one is the current one */
     int program_count, program_capacity;
+    int segment, segment_count; /* the open segment, 0: none; how many there have been */
+    graph_fold *folds;          /* NULL: not folded */
+    int fold_count;
     sn_error error; /* the first one */
 };
 
@@ -56,11 +66,5 @@ bool graph_ready(sn_graph *graph, sn_op_kind kind, const char *name, const sn_te
  * @return its first output; SN_NO_TENSOR and the graph's error where operands do not fit
  */
 sn_tensor graph_append(sn_graph *graph, const char *name, const sn_node *node);
-
-/**
- * sn_graph_differentiate with the choice to keep every forward value that the backward operations need
- * (`recompute` false): more memory, the same gradients.
- */
-sn_status graph_differentiate(sn_graph *graph, bool recompute, sn_error *error);
 
 #endif

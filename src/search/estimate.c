@@ -13,7 +13,8 @@
 enum { POINTS = 100, WARM_UP = 1, MEASURED = 2 };
 
 /* Seconds that one image's training step of a network takes; zeros cost what any image costs. */
-static sn_status measure_image(double *seconds, const sn_trials *trials, const sn_arch *arch, sn_error *error)
+static sn_status measure_image(double *seconds, const sn_trials *trials, const sn_arch *arch,
+                               sn_recompute recompute, sn_error *error)
 {
     sn_status status;
     const sn_backend *backend = NULL;
@@ -24,7 +25,7 @@ static sn_status measure_image(double *seconds, const sn_trials *trials, const s
     double start = 0;
     SN_TRY(sn_backend_find(&backend, trials->run.device, error));
     SN_TRY(backend->open(&device, &(sn_device_options){.threads = trials->run.threads}, error));
-    SN_TRY(sn_train_graph_make(&graph, arch, &shape, &trials->run.options, SN_F32, error));
+    SN_TRY(sn_train_graph_make(&graph, arch, &shape, &trials->run.options, recompute, SN_F32, error));
     SN_TRY(sn_executor_create(&executor, graph.graph, backend, device, error));
     SN_TRY(sn_executor_initialise(executor, trials->run.options.seed, error));
     for (int i = 0; i < WARM_UP + MEASURED; i++) {
@@ -46,24 +47,27 @@ done:
 typedef struct sample {
     int count;
     sn_arch archs[POINTS];
-    double work[POINTS]; /* multiply-adds */
+    sn_recompute recompute[POINTS]; /* how they fit the budget */
+    double work[POINTS];            /* multiply-adds */
 } sample;
 
 static sn_status sample_point(sample *self, const sn_trials *trials, const double *x, sn_error *error)
 {
     sn_status status = SN_OK;
     sn_arch_summary summary;
+    sn_train_memory memory;
     sn_arch *arch = &self->archs[self->count];
     const sn_task_run *run = &trials->run;
     sn_train_shape shape = sn_task_shape(trials->task);
     sn_space_arch(arch, trials->space, x);
     if (!sn_arch_legal(arch, NULL))
         return SN_OK;
-    status = sn_train_check_memory(arch, &shape, &run->options, run->device, run->memory, error);
+    status = sn_train_check_memory(&memory, arch, &shape, &run->options, run->device, run->memory, error);
     if (status == SN_ERR_MEMORY)
         return SN_OK;
     SN_TRY(status);
     SN_TRY(sn_arch_summarise(&summary, arch, shape.channels, shape.size, shape.classes, error));
+    self->recompute[self->count] = memory.recompute;
     self->work[self->count++] = (double)summary.multiply_adds;
 done:
     return status;
@@ -126,7 +130,7 @@ sn_status sn_trials_estimate_time(sn_trials_estimate *estimate, const sn_trials 
     SN_TRY(sample_space(points, trials, error));
     double work = mean_work(points);
     int network = nearest_network(points, work);
-    SN_TRY(measure_image(&seconds, trials, &points->archs[network], error));
+    SN_TRY(measure_image(&seconds, trials, &points->archs[network], points->recompute[network], error));
     estimate->image_seconds = seconds * work / points->work[network];
     estimate->trained_share = (double)points->count / POINTS;
     /* A validation image costs about a third of a training image: forward only. */

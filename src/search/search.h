@@ -28,6 +28,7 @@ typedef struct sn_proposal {
     char *reason;          /* why it is illegal or too large; else NULL */
     int64_t parameters;    /* trainable; 0 where unknown */
     int64_t planned_bytes; /* peak of the training's memory plan; 0 where unknown */
+    bool recomputed;       /* it fits since blocks are computed twice */
 } sn_proposal;
 
 void sn_proposal_clear(sn_proposal *proposal);

@@ -27,11 +27,14 @@ static sn_status propose_network(sn_proposal *proposal, const sn_trials *trials,
 {
     sn_status status;
     char key[SN_HASH_TEXT];
+    sn_train_memory memory;
     sn_train_shape shape = sn_task_shape(trials->task);
     SN_TRY(sn_task_key(key, trials->task, run, error));
     SN_TRY(sn_string_copy(&proposal->network, key, error));
-    SN_TRY(sn_train_plan(&proposal->planned_bytes, &proposal->parameters, &run->arch, &shape, &run->options,
-                         run->device, error));
+    SN_TRY(sn_train_fit(&memory, &run->arch, &shape, &run->options, run->device, run->memory, error));
+    proposal->planned_bytes = memory.bytes;
+    proposal->parameters = memory.parameters;
+    proposal->recomputed = memory.recompute == SN_RECOMPUTE_SEGMENTS;
     proposal->outcome = SN_OUTCOME_TRAINED;
     if (run->memory > 0 && proposal->planned_bytes > run->memory) {
         proposal->outcome = SN_OUTCOME_MEMORY;

@@ -10,7 +10,7 @@ static sn_tensor_desc desc_of(sn_dtype dtype, int64_t channels, const int64_t si
 
 /* Forward, loss and backward of one image, augmented on the way. */
 static sn_status add_train(sn_train_graph *self, const sn_arch *arch, const sn_train_shape *shape,
-                           const sn_train_options *options, sn_error *error)
+                           const sn_train_options *options, sn_recompute recompute, sn_error *error)
 {
     sn_status status;
     sn_tensor scores;
@@ -21,7 +21,7 @@ static sn_status add_train(sn_train_graph *self, const sn_arch *arch, const sn_t
     SN_TRY(sn_arch_build(&scores, graph, arch, image, shape->classes, options->dropout, error));
     self->loss =
         sn_graph_loss(graph, "loss", scores, labels, self->label_weights, sn_train_loss_params(options));
-    SN_TRY(sn_graph_differentiate(graph, error));
+    SN_TRY(sn_graph_differentiate(graph, recompute, error));
 done:
     return status;
 }
@@ -40,7 +40,8 @@ done:
 }
 
 sn_status sn_train_graph_make(sn_train_graph *out, const sn_arch *arch, const sn_train_shape *shape,
-                              const sn_train_options *options, sn_dtype real, sn_error *error)
+                              const sn_train_options *options, sn_recompute recompute, sn_dtype real,
+                              sn_error *error)
 {
     static const int64_t matrix[3] = {1, 3, 4}, scalars[3] = {1, 1, 4}, vector[3] = {1, 1, 1};
     sn_status status;
@@ -54,7 +55,7 @@ sn_status sn_train_graph_make(sn_train_graph *out, const sn_arch *arch, const sn
     self.label_weights =
         sn_graph_persistent(graph, "label_weights", SN_ROLE_INPUT, desc_of(real, shape->classes, vector));
     self.nadam = sn_graph_persistent(graph, "nadam", SN_ROLE_INPUT, desc_of(SN_F64, 1, scalars));
-    SN_TRY(add_train(&self, arch, shape, options, error));
+    SN_TRY(add_train(&self, arch, shape, options, recompute, error));
     self.dropout_key = sn_graph_find(graph, "dropout_key");
     SN_TRY(sn_graph_begin_program(graph, &self.update, "update", SN_MODE_TRAIN, error));
     SN_TRY(sn_graph_nadam(graph, 0.9, 0.999, 1e-8, error));
@@ -73,8 +74,9 @@ void sn_train_graph_clear(sn_train_graph *graph)
     graph->graph = NULL;
 }
 
-sn_status sn_train_plan(int64_t *bytes, int64_t *parameters, const sn_arch *arch, const sn_train_shape *shape,
-                        const sn_train_options *options, const char *device, sn_error *error)
+sn_status sn_train_plan(sn_train_memory *memory, const sn_arch *arch, const sn_train_shape *shape,
+                        const sn_train_options *options, sn_recompute recompute, const char *device,
+                        sn_error *error)
 {
     sn_status status;
     const sn_backend *backend = NULL;
@@ -83,10 +85,10 @@ sn_status sn_train_plan(int64_t *bytes, int64_t *parameters, const sn_arch *arch
     sn_plan plan = {0};
     SN_TRY(sn_backend_find(&backend, device, error));
     SN_TRY(backend->open(&opened, &(sn_device_options){.threads = 1}, error));
-    SN_TRY(sn_train_graph_make(&graph, arch, shape, options, SN_F32, error));
+    SN_TRY(sn_train_graph_make(&graph, arch, shape, options, recompute, SN_F32, error));
     SN_TRY(sn_plan_make(&plan, graph.graph, backend, opened, error));
-    *bytes = (int64_t)sn_plan_peak_bytes(&plan);
-    *parameters = sn_graph_parameters(graph.graph);
+    *memory =
+        (sn_train_memory){recompute, (int64_t)sn_plan_peak_bytes(&plan), sn_graph_parameters(graph.graph)};
 done:
     sn_plan_clear(&plan);
     sn_train_graph_clear(&graph);
@@ -95,19 +97,25 @@ done:
     return status;
 }
 
-sn_status sn_train_check_memory(const sn_arch *arch, const sn_train_shape *shape,
+sn_status sn_train_fit(sn_train_memory *memory, const sn_arch *arch, const sn_train_shape *shape,
+                       const sn_train_options *options, const char *device, int64_t budget, sn_error *error)
+{
+    sn_status status = sn_train_plan(memory, arch, shape, options, SN_RECOMPUTE_CHEAP, device, error);
+    if (status == SN_OK && budget > 0 && memory->bytes > budget)
+        status = sn_train_plan(memory, arch, shape, options, SN_RECOMPUTE_SEGMENTS, device, error);
+    return status;
+}
+
+sn_status sn_train_check_memory(sn_train_memory *memory, const sn_arch *arch, const sn_train_shape *shape,
                                 const sn_train_options *options, const char *device, int64_t budget,
                                 sn_error *error)
 {
-    int64_t bytes, parameters;
-    if (budget == 0)
-        return SN_OK;
-    sn_status status = sn_train_plan(&bytes, &parameters, arch, shape, options, device, error);
-    if (status != SN_OK || bytes <= budget)
+    sn_status status = sn_train_fit(memory, arch, shape, options, device, budget, error);
+    if (status != SN_OK || budget == 0 || memory->bytes <= budget)
         return status;
     return sn_error_set(
         error, SN_ERR_MEMORY,
-        "the network needs %.0f MiB to train and the budget is %.0f MiB; raise --memory, or take a "
-        "smaller --size or network",
-        (double)bytes / 0x1p20, (double)budget / 0x1p20);
+        "the network needs %.0f MiB to train, even with its blocks computed twice, and the budget is "
+        "%.0f MiB; raise --memory, or take a smaller --size or network",
+        (double)memory->bytes / 0x1p20, (double)budget / 0x1p20);
 }

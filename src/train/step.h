@@ -31,26 +31,39 @@ typedef struct sn_train_graph {
 /**
  * Build the graph.
  *
- * @param[out] out sn_train_graph_clear
- * @param[in]  real SN_F32, or SN_F64 on the reference backend
+ * @param[out] out       sn_train_graph_clear
+ * @param[in]  recompute what the backward pass computes a second time; the weights do not depend on it
+ * @param[in]  real      SN_F32, or SN_F64 on the reference backend
  * @return SN_OK; SN_ERR_ARG an illegal architecture; SN_ERR_MEMORY
  */
 sn_status sn_train_graph_make(sn_train_graph *out, const sn_arch *arch, const sn_train_shape *shape,
-                              const sn_train_options *options, sn_dtype real, sn_error *error);
+                              const sn_train_options *options, sn_recompute recompute, sn_dtype real,
+                              sn_error *error);
 void sn_train_graph_clear(sn_train_graph *graph);
 
-/**
- * What a training needs in memory, known before anything runs.
- *
- * @param[out] bytes      peak: weights, gradients, moments, arena, workspace
- * @param[out] parameters learned values
- * @param[in]  device     as sn_backend_find
- */
-sn_status sn_train_plan(int64_t *bytes, int64_t *parameters, const sn_arch *arch, const sn_train_shape *shape,
-                        const sn_train_options *options, const char *device, sn_error *error);
+/** What a training needs in memory, known before anything runs. */
+typedef struct sn_train_memory {
+    sn_recompute recompute;
+    int64_t bytes;      /* peak: weights, gradients, moments, arena, workspace */
+    int64_t parameters; /* learned values */
+} sn_train_memory;
 
-/** SN_ERR_MEMORY where a training needs more than `budget` bytes (0: no limit), naming both. */
-sn_status sn_train_check_memory(const sn_arch *arch, const sn_train_shape *shape,
+/** Plan a training on a device (as sn_backend_find). */
+sn_status sn_train_plan(sn_train_memory *memory, const sn_arch *arch, const sn_train_shape *shape,
+                        const sn_train_options *options, sn_recompute recompute, const char *device,
+                        sn_error *error);
+
+/**
+ * Plan a training within `budget` bytes (0: no limit). Where it does not fit, its segments are computed a
+ * second time.
+ *
+ * @param[out] memory memory->bytes > budget: it does not fit in this way either
+ */
+sn_status sn_train_fit(sn_train_memory *memory, const sn_arch *arch, const sn_train_shape *shape,
+                       const sn_train_options *options, const char *device, int64_t budget, sn_error *error);
+
+/** The same; SN_ERR_MEMORY where it does not fit, naming both. */
+sn_status sn_train_check_memory(sn_train_memory *memory, const sn_arch *arch, const sn_train_shape *shape,
                                 const sn_train_options *options, const char *device, int64_t budget,
                                 sn_error *error);
 

@@ -43,11 +43,12 @@ static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn
     *self = (sn_trainer){.input = input, .classes = sn_cache_classes(input->cache), .nadam = SN_NADAM_INIT};
     self->nadam.rate = options->learning_rate;
     sn_train_shape shape = {sn_cache_channels(input->cache), self->classes, {size[0], size[1], size[2]}};
+    sn_train_memory memory;
     size_t label_values = (size_t)options->epochs * (size_t)self->classes;
-    SN_TRY(sn_train_check_memory(input->arch, &shape, options, input->device, input->memory, error));
+    SN_TRY(sn_train_check_memory(&memory, input->arch, &shape, options, input->device, input->memory, error));
     SN_TRY(sn_backend_find(&self->backend, input->device, error));
     SN_TRY(self->backend->open(&self->device, &(sn_device_options){.threads = input->threads}, error));
-    SN_TRY(sn_train_graph_make(&self->graph, input->arch, &shape, options, SN_F32, error));
+    SN_TRY(sn_train_graph_make(&self->graph, input->arch, &shape, options, memory.recompute, SN_F32, error));
     SN_TRY(sn_executor_create(&self->executor, self->graph.graph, self->backend, self->device, error));
     SN_TRY(sn_executor_initialise(self->executor, options->seed, error));
     SN_TRY(upload_label_weights(self, error));

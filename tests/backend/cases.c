@@ -141,6 +141,9 @@ static const case_spec specs[] = {
     {X(BIAS, 2, 5, 3, 4, 7)},
     {X(BIAS, 1, 21, 5, 6, 7)},
     {X(BIAS, 1, 3, 21, 20, 41)},
+    {X(BIAS, 1, 1, 1, 1, 1), .params.bias = {true}},
+    {X(BIAS, 2, 5, 3, 4, 7), .params.bias = {true}},
+    {X(BIAS, 1, 3, 21, 20, 41), .params.bias = {true}},
 
     {NORM(1, 1, 1, 1, 1, false)},
     {NORM(1, 3, 1, 1, 1, true)},

@@ -214,6 +214,8 @@ static void sums_and_biases_by_hand(void **state)
            VALUES(NUMBERS(11.5, 22.5, 33.5, 43)));
     op = make(SN_OP_BIAS, none, OPERANDS(x, c), OPERANDS(x));
     expect(&op, VALUES(NUMBERS(1, 2, 3, 4), NUMBERS(10, -10)), VALUES(NUMBERS(11, 12, -7, -6)));
+    op.params.bias.relu = true;
+    expect(&op, VALUES(NUMBERS(1, 2, 3, 14), NUMBERS(10, -10)), VALUES(NUMBERS(11, 12, 0, 4)));
     op = make(SN_OP_BIAS_BACKWARD, none, OPERANDS(x), OPERANDS(c));
     expect(&op, VALUES(NUMBERS(1, 2, 3, 4)), VALUES(NUMBERS(3, 7)));
 }

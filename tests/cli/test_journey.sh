@@ -84,6 +84,21 @@ cmp -s single.txt double.txt || fail 'an image in two files is segmented in anot
 expect 0 '*' inspect one.safetensors
 output_has 'architecture'
 
+# A budget below what a network needs: blocks are computed twice, the program says so, and the weights are the same.
+arch='n=8 p=2 sup=1 res=1'
+"$program" inspect --arch "$arch" --size 32 --classes 9 --json >needs.json
+kept=$(sed -n 's/.*"train_peak_bytes": \([0-9]*\).*/\1/p' needs.json)
+twice=$(sed -n 's/.*"train_peak_recomputed_bytes": \([0-9]*\).*/\1/p' needs.json)
+[ "$twice" -lt "$kept" ] || fail "blocks computed twice need no less: $(cat needs.json)"
+train="train data --size 32 --epochs 1"
+expect 0 '*' $train --arch "$arch" -o enough.safetensors
+! grep -q 'blocks are computed twice' err || fail "without need: $(cat err)"
+expect 0 '*blocks are computed twice*' $train --arch "$arch" -o tight.safetensors --memory $(((kept + twice) / 2048))K
+for model in enough tight; do
+    expect 0 '*' predict $model.safetensors data --split test -o $model
+done
+diff -r enough tight >/dev/null || fail 'blocks computed twice give other weights'
+
 # A budget that nothing fits.
 expect 1 'segnas3d: *memory*' train data -o big.safetensors --net vnet --size auto --epochs 1 --memory 1M
 error_is_one_line

@@ -84,6 +84,78 @@ static void tiles_predict_what_the_whole_image_does(void **state)
     sn_model_clear(&model);
 }
 
+/* Statistics as training leaves them. */
+static void draw_statistics(sn_model *model)
+{
+    sn_random random = sn_random_begin(5, SN_RANDOM_TEST, 0);
+    for (int i = 0; i < model->weights.count; i++) {
+        const sn_array *array = &model->weights.items[i];
+        float *values = (float *)(void *)array->data;
+        bool is_variance = strstr(array->name, ".running_variance") != NULL;
+        if (!is_variance && strstr(array->name, ".running_mean") == NULL)
+            continue;
+        for (int64_t v = 0; v < sn_tensor_count(&array->desc); v++)
+            values[v] =
+                (float)(is_variance ? 0.5 + sn_random_uniform(&random) : 0.3 * sn_random_normal(&random));
+    }
+}
+
+/* The probabilities of the network as it was trained, of an image that is the whole input; sn_free. */
+static float *probabilities_of(const sn_model *model, const sn_volume *input)
+{
+    sn_error error = SN_ERROR_INIT;
+    const sn_backend *backend;
+    sn_device *device;
+    sn_graph *graph;
+    sn_executor *executor;
+    float *probabilities;
+    const int64_t *extent = input->grid.extent;
+    CHECK_OK(sn_backend_find(&backend, "cpu", &error), error);
+    CHECK_OK(backend->open(&device, &(sn_device_options){.threads = 1}, &error), error);
+    CHECK_OK(sn_graph_create(&graph, SN_F32, &error), error);
+    CHECK_OK(sn_arch_prediction_graph(graph, &model->arch, 1, extent, 3, &error), error);
+    CHECK_OK(sn_executor_create(&executor, graph, backend, device, &error), error);
+    sn_weights_upload(&model->weights, graph, executor, SN_WEIGHTS_NETWORK);
+    sn_executor_upload(executor, sn_graph_find(graph, "image"), input->data);
+    CHECK_OK(sn_executor_run(executor, 0, &error), error);
+    CHECK_OK(sn_alloc(&probabilities, (size_t)(3 * sn_grid_voxels(&input->grid)), sizeof(float), &error),
+             error);
+    sn_executor_download(executor, sn_graph_find(graph, "probabilities"), probabilities);
+    sn_executor_free(executor);
+    sn_graph_free(graph);
+    backend->close(device);
+    return probabilities;
+}
+
+/* The normalisations are folded into the convolutions; a label may differ where two are equally likely. */
+static void a_prediction_is_that_of_the_network_as_trained(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_model model = random_model("n=8 p=2 sup=1 res=1 nodes=4 ops=2,3,6,0,4,6");
+    sn_volume *image = random_image(grid_of(13, 16, 20, 1, 1, 1)), *input;
+    sn_grid grid;
+    int64_t voxels = sn_grid_voxels(&image->grid), foreground = 0;
+    draw_statistics(&model);
+    sn_labelmap *labels = predict(&model, image, 0, 1, NULL);
+    CHECK_OK(sn_preprocess_grid(&grid, &model.preprocessing, &image->grid, &error), error);
+    CHECK_OK(sn_preprocess_image(&input, image, &grid, &error), error);
+    assert_int_equal(sn_grid_voxels(&grid), voxels);
+    float *p = probabilities_of(&model, input);
+    for (int64_t v = 0; v < voxels; v++) {
+        int chosen = labels->data[v] == 7 ? 1 : labels->data[v] == 2035 ? 2 : 0;
+        foreground += chosen != 0;
+        for (int l = 0; l < 3; l++)
+            assert_true(p[chosen * voxels + v] >= p[l * voxels + v] - 1e-5F);
+    }
+    assert_true(foreground > voxels / 20);
+    sn_free(p);
+    sn_labelmap_free(labels);
+    sn_volume_free(image);
+    sn_volume_free(input);
+    sn_model_clear(&model);
+}
+
 /* The image as read from a file with other axes gives the same labels at the same places. */
 static void the_result_lies_on_the_image_s_own_grid(void **state)
 {
@@ -205,6 +277,7 @@ static void weights_that_are_no_numbers_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_prediction_is_that_of_the_network_as_trained),
         cmocka_unit_test(tiles_predict_what_the_whole_image_does),
         cmocka_unit_test(the_result_lies_on_the_image_s_own_grid),
         cmocka_unit_test(a_wrong_number_of_channels_is_refused),

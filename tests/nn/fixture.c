@@ -6,7 +6,6 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "nn/graph_build.h"
 
 static void succeed(sn_status status, const sn_error *error)
 {
@@ -59,7 +58,7 @@ static void build(fixture *f)
     succeed(sn_graph_create(&f->graph, f->options.real, &error), &error);
     begin(f, &f->train, "train", SN_MODE_TRAIN);
     build_loss(f);
-    succeed(graph_differentiate(f->graph, !f->options.keep_all, &error), &error);
+    succeed(sn_graph_differentiate(f->graph, f->options.recompute, &error), &error);
     begin(f, &f->forward, "forward", SN_MODE_TRAIN);
     build_loss(f);
     begin(f, &f->evaluate, "evaluate", SN_MODE_PREDICT);

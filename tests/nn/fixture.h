@@ -13,7 +13,7 @@ typedef struct fixture_options {
     network *build;
     int64_t image[SN_DIMS]; /* shape of the input */
     int classes, threads;
-    bool keep_all; /* no value is computed a second time for the backward operations */
+    sn_recompute recompute;
 } fixture_options;
 
 typedef struct fixture {

@@ -16,6 +16,7 @@ static sn_tensor conv_bn(sn_graph *graph, const char *prefix, const char *name, 
 /* Three nodes: 1 -> 2 Conv(3,1); 1 -> 3 Conv(1,1); 2 -> 3 Conv(3,2) and skip; dropout; residual. */
 static sn_tensor mega_block(sn_graph *graph, const char *prefix, sn_tensor x, int channels, uint32_t stream)
 {
+    sn_graph_segment_begin(graph);
     sn_tensor node2 = conv_bn(graph, prefix, "conv12", x, channels, 3, 1, true);
     sn_tensor parts[3] = {
         conv_bn(graph, prefix, "conv13", x, channels, 1, 1, true),
@@ -25,7 +26,9 @@ static sn_tensor mega_block(sn_graph *graph, const char *prefix, sn_tensor x, in
     sn_tensor node3 = sn_graph_sum(graph, parts, 3);
     sn_tensor dropped = sn_graph_channel_dropout(graph, node3, 0.3, stream);
     sn_tensor residual = conv_bn(graph, prefix, "residual", x, channels, 1, 1, false);
-    return sn_graph_sum(graph, (sn_tensor[]){dropped, residual}, 2);
+    sn_tensor y = sn_graph_sum(graph, (sn_tensor[]){dropped, residual}, 2);
+    sn_graph_segment_end(graph);
+    return y;
 }
 
 static sn_tensor scores_of_level(sn_graph *graph, int level, sn_tensor x, int classes)
@@ -66,8 +69,11 @@ sn_tensor network_unet(sn_graph *graph, sn_tensor image, int classes)
 {
     const int64_t *e = sn_graph_tensor(graph, image)->desc.shape;
     const int64_t own[4] = {4, e[2], e[3], e[4]}, padded[4] = {4, e[2] + 2, e[3], e[4] + 2};
+    sn_graph_segment_begin(graph);
     sn_tensor x = sn_graph_conv3d(graph, "down.conv", image, 4, 3, 1, 1);
     sn_tensor skip = sn_graph_batchnorm(graph, "down", sn_graph_bias(graph, "down.conv", x), true);
+    sn_graph_segment_end(graph);
+    sn_graph_segment_begin(graph);
     x = sn_graph_window(graph, skip, (int64_t[4]){0, -1, 0, -2}, padded); /* two voxels more along D and W */
     x = sn_graph_maxpool(graph, x);
     x = sn_graph_conv3d(graph, "bottom.conv", x, 5, 3, 1, 1);
@@ -77,22 +83,27 @@ sn_tensor network_unet(sn_graph *graph, sn_tensor image, int classes)
     x = sn_graph_window(graph, x, (int64_t[4]){0, 1, 0, 2}, own); /* and back */
     x = sn_graph_concat(graph, (sn_tensor[]){skip, x, skip}, 3);
     x = sn_graph_batchnorm(graph, "join", x, false);
+    sn_graph_segment_end(graph);
     x = sn_graph_conv3d(graph, "scores", x, classes, 1, 1, 1);
     return sn_graph_bias(graph, "scores", x);
 }
 
 sn_tensor network_vnet(sn_graph *graph, sn_tensor image, int classes)
 {
+    sn_graph_segment_begin(graph);
     sn_tensor stem = sn_graph_conv3d(graph, "stem", image, 2, 1, 1, 1);
     sn_tensor x = sn_graph_conv3d(graph, "left.conv", stem, 2, 5, 1, 1);
     x = sn_graph_prelu(graph, "left", sn_graph_bias(graph, "left.conv", x));
     sn_tensor skip = sn_graph_sum(graph, (sn_tensor[]){x, stem}, 2);
+    sn_graph_segment_end(graph);
+    sn_graph_segment_begin(graph);
     x = sn_graph_conv3d(graph, "down", skip, 4, 2, 1, 2);
     x = sn_graph_prelu(graph, "down", sn_graph_batchnorm(graph, "down", x, false));
     sn_tensor y = sn_graph_conv3d(graph, "bottom", x, 4, 3, 1, 1);
     y = sn_graph_prelu(graph, "bottom", y);
     x = sn_graph_sum(graph, (sn_tensor[]){y, x, x}, 3);
     x = sn_graph_prelu(graph, "up", sn_graph_conv3d_transposed(graph, "up", x, 2));
+    sn_graph_segment_end(graph);
     x = sn_graph_concat(graph, (sn_tensor[]){x, skip}, 2);
     return sn_graph_conv3d(graph, "scores", x, classes, 1, 1, 1);
 }

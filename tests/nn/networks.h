@@ -1,4 +1,4 @@
-/** Small networks that together use every operation a network is made of. */
+/** Small networks that together use every operation a network is made of, in segments and between them. */
 #ifndef SN_TESTS_NN_NETWORKS_H
 #define SN_TESTS_NN_NETWORKS_H
 

@@ -2,14 +2,16 @@
 #include "nn/fixture.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/random.h"
 
-static const fixture_options segnas = {"ref", SN_F64, network_segnas, {1, 2, 4, 8, 12}, 3, 1, false};
-static const fixture_options unet = {"ref", SN_F64, network_unet, {2, 1, 4, 6, 2}, 3, 1, false};
-static const fixture_options vnet = {"ref", SN_F64, network_vnet, {1, 1, 6, 4, 2}, 2, 1, false};
+static const fixture_options segnas = {"ref", SN_F64, network_segnas,    {1, 2, 4, 8, 12},
+                                       3,     1,      SN_RECOMPUTE_CHEAP};
+static const fixture_options unet = {"ref", SN_F64, network_unet, {2, 1, 4, 6, 2}, 3, 1, SN_RECOMPUTE_CHEAP};
+static const fixture_options vnet = {"ref", SN_F64, network_vnet, {1, 1, 6, 4, 2}, 2, 1, SN_RECOMPUTE_CHEAP};
 
 /* (loss(p + h e_i) - loss(p - h e_i)) / 2h */
 static double central_difference(fixture *f, sn_tensor parameter, double *values, int64_t i)
@@ -85,26 +87,77 @@ static void gradients_of_a_vnet_are_central_differences(void **state)
     check_network(&vnet, 0);
 }
 
-static void recomputed_values_give_the_gradients_of_kept_ones(void **state)
+static double *gradients_with(fixture_options options, sn_recompute recompute, int64_t *count)
 {
-    (void)state;
+    fixture f;
+    options.recompute = recompute;
+    fixture_open(&f, &options);
+    fixture_run(&f, f.train);
+    double *gradients = fixture_gradients(&f, count);
+    fixture_close(&f);
+    return gradients;
+}
+
+static void check_same_bits(const char *device, sn_dtype real)
+{
     const fixture_options *const all[] = {&segnas, &unet, &vnet};
     for (int n = 0; n < 3; n++) {
         fixture_options options = *all[n];
-        fixture kept, recomputed;
         int64_t count, same_count;
-        fixture_open(&recomputed, &options);
-        options.keep_all = true;
-        fixture_open(&kept, &options);
-        assert_true(fixture_loss(&kept, kept.train) == fixture_loss(&recomputed, recomputed.train));
-        double *a = fixture_gradients(&recomputed, &count), *b = fixture_gradients(&kept, &same_count);
-        assert_int_equal(count, same_count);
-        assert_true(relative_l2(a, b, count) < 1e-14);
-        sn_free(a);
-        sn_free(b);
-        fixture_close(&kept);
-        fixture_close(&recomputed);
+        options.device = device;
+        options.real = real;
+        double *kept = gradients_with(options, SN_RECOMPUTE_NOTHING, &count);
+        for (sn_recompute r = SN_RECOMPUTE_CHEAP; r <= SN_RECOMPUTE_SEGMENTS; r++) {
+            double *recomputed = gradients_with(options, r, &same_count);
+            assert_int_equal(count, same_count);
+            assert_memory_equal(kept, recomputed, (size_t)count * sizeof *kept);
+            sn_free(recomputed);
+        }
+        sn_free(kept);
     }
+}
+
+static void recomputed_values_give_the_gradients_of_kept_ones(void **state)
+{
+    (void)state;
+    check_same_bits("checked:ref", SN_F64);
+    check_same_bits("checked:ref", SN_F32);
+}
+
+static void recomputed_values_give_the_gradients_of_kept_ones_on_every_instruction_set(void **state)
+{
+    static const char *const instruction_sets[] = {"avx512", "avx2", "portable"};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        setenv("SEGNAS3D_ISA", instruction_sets[i], 1);
+        check_same_bits("checked:cpu", SN_F32);
+    }
+    unsetenv("SEGNAS3D_ISA");
+}
+
+/* Those of a segment's convolutions; a convolution outside of segments is run once. */
+static int convolutions_run_twice(sn_recompute recompute)
+{
+    fixture f;
+    fixture_options options = vnet;
+    int count = 0;
+    options.recompute = recompute;
+    fixture_open(&f, &options);
+    for (int n = 0; n < sn_graph_node_count(f.graph, f.train); n++) {
+        const sn_node *node = sn_graph_node(f.graph, f.train, n);
+        bool convolution = node->kind == SN_OP_CONV3D || node->kind == SN_OP_CONV3D_BACKWARD_DATA;
+        count += convolution && node->recomputed;
+    }
+    fixture_close(&f);
+    return count;
+}
+
+static void convolutions_of_segments_run_twice(void **state)
+{
+    (void)state;
+    assert_int_equal(convolutions_run_twice(SN_RECOMPUTE_NOTHING), 0);
+    assert_int_equal(convolutions_run_twice(SN_RECOMPUTE_CHEAP), 0);
+    assert_int_equal(convolutions_run_twice(SN_RECOMPUTE_SEGMENTS), 5); /* all but the scores' */
 }
 
 static void a_second_image_adds_to_the_gradients(void **state)
@@ -152,7 +205,7 @@ static void nothing_is_computed_for_inputs(void **state)
     x = sn_graph_conv3d(graph, "scores", x, 2, 3, 1, 1);
     add_loss(graph, x);
     int forward = sn_graph_node_count(graph, 0);
-    assert_int_equal(sn_graph_differentiate(graph, NULL), SN_OK);
+    assert_int_equal(sn_graph_differentiate(graph, SN_RECOMPUTE_CHEAP, NULL), SN_OK);
     int weights = 0;
     for (int n = forward; n < sn_graph_node_count(graph, 0); n++) {
         const sn_node *node = sn_graph_node(graph, 0, n);
@@ -167,7 +220,7 @@ static void nothing_is_computed_for_inputs(void **state)
 static void check_refusal(sn_graph *graph, const char *text)
 {
     sn_error error = SN_ERROR_INIT;
-    assert_int_equal(sn_graph_differentiate(graph, &error), SN_ERR_ARG);
+    assert_int_equal(sn_graph_differentiate(graph, SN_RECOMPUTE_CHEAP, &error), SN_ERR_ARG);
     assert_string_equal(error.text, text);
     sn_graph_free(graph);
 }
@@ -190,7 +243,7 @@ static void what_has_no_gradient_is_refused_with_its_name(void **state)
 
     graph = graph_with_image(&image);
     add_loss(graph, sn_graph_conv3d(graph, "scores", image, 2, 3, 1, 1));
-    assert_int_equal(sn_graph_differentiate(graph, NULL), SN_OK);
+    assert_int_equal(sn_graph_differentiate(graph, SN_RECOMPUTE_CHEAP, NULL), SN_OK);
     check_refusal(graph, "differentiate: program train has its gradients already");
 }
 
@@ -201,6 +254,8 @@ int main(void)
         cmocka_unit_test(gradients_of_a_unet_are_central_differences),
         cmocka_unit_test(gradients_of_a_vnet_are_central_differences),
         cmocka_unit_test(recomputed_values_give_the_gradients_of_kept_ones),
+        cmocka_unit_test(recomputed_values_give_the_gradients_of_kept_ones_on_every_instruction_set),
+        cmocka_unit_test(convolutions_of_segments_run_twice),
         cmocka_unit_test(a_second_image_adds_to_the_gradients),
         cmocka_unit_test(nothing_is_computed_for_inputs),
         cmocka_unit_test(what_has_no_gradient_is_refused_with_its_name),

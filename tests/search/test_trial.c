@@ -120,6 +120,44 @@ static void what_does_not_fit_is_not_trained(void **state)
     json_decref(json);
 }
 
+static void propose(sn_proposal *proposal, sn_trials *trials, int64_t memory)
+{
+    static const double point[3] = {8.5, 1.5, 2.5};
+    sn_error error = SN_ERROR_INIT;
+    trials->run.memory = memory;
+    sn_search_objective objective = sn_trials_objective(trials);
+    *proposal = (sn_proposal){0};
+    CHECK_OK(objective.propose(proposal, point, 3, objective.context, &error), error);
+}
+
+static void what_fits_with_blocks_computed_twice_is_trained(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_trials trials = trials_in(root);
+    sn_train_shape shape = sn_task_shape(&task);
+    sn_train_memory twice;
+    sn_arch arch;
+    sn_proposal unlimited, limited, refused;
+    propose(&unlimited, &trials, 0);
+    assert_false(unlimited.recomputed);
+    CHECK_OK(sn_arch_parse(&arch, unlimited.arch, &error), error);
+    CHECK_OK(sn_train_plan(&twice, &arch, &shape, &trials.run.options, SN_RECOMPUTE_SEGMENTS, "cpu", &error),
+             error);
+    assert_true(twice.bytes < unlimited.planned_bytes);
+    propose(&limited, &trials, unlimited.planned_bytes - 1);
+    assert_int_equal(limited.outcome, SN_OUTCOME_TRAINED);
+    assert_true(limited.recomputed);
+    assert_true(limited.planned_bytes == twice.bytes);
+    assert_string_equal(limited.network, unlimited.network); /* the result is the same */
+    propose(&refused, &trials, twice.bytes - 1);
+    assert_int_equal(refused.outcome, SN_OUTCOME_MEMORY);
+    assert_names(refused.reason, (const char *[]){"needs", "MiB", NULL});
+    sn_proposal_clear(&unlimited);
+    sn_proposal_clear(&limited);
+    sn_proposal_clear(&refused);
+}
+
 static void only_the_best_model_is_kept(void **state)
 {
     (void)state;
@@ -155,6 +193,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_search_cut_and_gone_on_is_the_whole_one),
         cmocka_unit_test(what_does_not_fit_is_not_trained),
+        cmocka_unit_test(what_fits_with_blocks_computed_twice_is_trained),
         cmocka_unit_test(only_the_best_model_is_kept),
         cmocka_unit_test(the_estimate_knows_what_cannot_be_trained),
     };

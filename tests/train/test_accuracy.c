@@ -93,7 +93,8 @@ static step_run run_step(const char *device, const char *arch_text, const int64_
     succeed(sn_arch_parse(&arch, arch_text, &error), &error);
     succeed(sn_backend_find(&run.backend, device, &error), &error);
     succeed(run.backend->open(&run.device, &(sn_device_options){.threads = 2}, &error), &error);
-    succeed(sn_train_graph_make(&run.graph, &arch, &shape, &options, real, &error), &error);
+    succeed(sn_train_graph_make(&run.graph, &arch, &shape, &options, SN_RECOMPUTE_CHEAP, real, &error),
+            &error);
     succeed(sn_executor_create(&run.executor, run.graph.graph, run.backend, run.device, &error), &error);
     succeed(sn_executor_initialise(run.executor, 7, &error), &error);
     upload_image(&run, size);

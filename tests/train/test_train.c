@@ -170,15 +170,23 @@ static void blobs_are_learned(void **state)
     sn_train_result_clear(&result);
 }
 
+static int64_t planned_bytes(const sn_task_run *run, sn_recompute recompute)
+{
+    sn_error error = SN_ERROR_INIT;
+    sn_train_memory memory;
+    sn_train_shape shape = sn_task_shape(&task);
+    CHECK_OK(sn_train_plan(&memory, &run->arch, &shape, &run->options, recompute, "cpu", &error), error);
+    assert_int_equal(memory.recompute, recompute);
+    return memory.bytes;
+}
+
 static void a_network_over_the_budget_is_refused_before_it_runs(void **state)
 {
     (void)state;
     sn_error error = SN_ERROR_INIT;
     sn_train_result result;
     sn_task_run run = small_run(2);
-    int64_t bytes, parameters;
-    sn_train_shape shape = sn_task_shape(&task);
-    CHECK_OK(sn_train_plan(&bytes, &parameters, &run.arch, &shape, &run.options, "cpu", &error), error);
+    int64_t bytes = planned_bytes(&run, SN_RECOMPUTE_SEGMENTS);
     run.memory = bytes - 1;
     assert_int_equal(train(&result, &run, NULL, &error), SN_ERR_MEMORY);
     assert_names(error.text, (const char *[]){"MiB", "--memory", NULL});
@@ -186,6 +194,44 @@ static void a_network_over_the_budget_is_refused_before_it_runs(void **state)
     run.options.epochs = 1;
     CHECK_OK(train(&result, &run, NULL, &error), error);
     sn_train_result_clear(&result);
+}
+
+static void a_budget_below_the_peak_costs_time_and_no_bit(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_result unlimited, limited;
+    sn_train_memory memory;
+    sn_train_shape shape = sn_task_shape(&task);
+    sn_task_run run = small_run(2);
+    int64_t kept = planned_bytes(&run, SN_RECOMPUTE_CHEAP),
+            recomputed = planned_bytes(&run, SN_RECOMPUTE_SEGMENTS);
+    assert_true(recomputed < kept);
+    CHECK_OK(train(&unlimited, &run, NULL, &error), error);
+    run.memory = (kept + recomputed) / 2;
+    CHECK_OK(sn_train_fit(&memory, &run.arch, &shape, &run.options, "cpu", run.memory, &error), error);
+    assert_int_equal(memory.recompute, SN_RECOMPUTE_SEGMENTS);
+    assert_true(memory.bytes == recomputed);
+    CHECK_OK(train(&limited, &run, NULL, &error), error);
+    assert_same_weights(&unlimited, &limited);
+    sn_train_result_clear(&unlimited);
+    sn_train_result_clear(&limited);
+}
+
+static void a_budget_of_the_peak_or_none_computes_nothing_dear_twice(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_memory memory;
+    sn_train_shape shape = sn_task_shape(&task);
+    sn_task_run run = small_run(1);
+    int64_t kept = planned_bytes(&run, SN_RECOMPUTE_CHEAP);
+    for (int limited = 0; limited <= 1; limited++) {
+        CHECK_OK(sn_train_fit(&memory, &run.arch, &shape, &run.options, "cpu", limited ? kept : 0, &error),
+                 error);
+        assert_int_equal(memory.recompute, SN_RECOMPUTE_CHEAP);
+        assert_true(memory.bytes == kept);
+    }
 }
 
 static void assert_key(bool same, const char *key, const sn_task_run *run)
@@ -292,6 +338,8 @@ int main(void)
         cmocka_unit_test(a_strange_checkpoint_is_ignored),
         cmocka_unit_test(blobs_are_learned),
         cmocka_unit_test(a_network_over_the_budget_is_refused_before_it_runs),
+        cmocka_unit_test(a_budget_below_the_peak_costs_time_and_no_bit),
+        cmocka_unit_test(a_budget_of_the_peak_or_none_computes_nothing_dear_twice),
         cmocka_unit_test(what_changes_no_weights_is_not_in_the_key),
         cmocka_unit_test(what_changes_the_weights_is_in_the_key),
         cmocka_unit_test(a_task_opens_again_from_its_json),

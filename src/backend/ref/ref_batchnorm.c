@@ -14,6 +14,12 @@ static void normalise(const sn_op *op, double *y, const double *x, double m, dou
     }
 }
 
+/* A statistic as SN_OP_BATCHNORM_APPLY will read it. */
+static double stored(const sn_tensor_desc *desc, double value)
+{
+    return desc->dtype == SN_F32 ? (double)(float)value : value;
+}
+
 void sn_ref_batchnorm(const sn_op *op, double *const *in, double *const *out)
 {
     const double *gamma = in[1], *beta = in[2];
@@ -25,10 +31,10 @@ void sn_ref_batchnorm(const sn_op *op, double *const *in, double *const *out)
         double m = 0, v = 0;
         for (int64_t i = 0; i < voxels; i++)
             m += x[i];
-        m /= (double)voxels;
+        m = stored(&op->outputs[1].desc, m / (double)voxels);
         for (int64_t i = 0; i < voxels; i++)
             v += (x[i] - m) * (x[i] - m);
-        v /= (double)voxels;
+        v = stored(&op->outputs[2].desc, v / (double)voxels);
         mean[nc] = m;
         variance[nc] = v;
         normalise(op, out[0] + nc * voxels, x, m, v, gamma[nc % channels], beta[nc % channels]);

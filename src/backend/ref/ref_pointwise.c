@@ -9,8 +9,10 @@ void sn_ref_bias(const sn_op *op, double *const *in, double *const *out)
     double *y = out[0];
     const sn_tensor_desc *desc = &op->inputs[0].desc;
     int64_t channels = desc->shape[1], voxels = sn_tensor_voxels(desc);
-    for (int64_t i = 0; i < sn_tensor_count(desc); i++)
-        y[i] = x[i] + b[i / voxels % channels];
+    for (int64_t i = 0; i < sn_tensor_count(desc); i++) {
+        double z = x[i] + b[i / voxels % channels];
+        y[i] = op->params.bias.relu && z < 0 ? 0 : z; /* NaN stays NaN */
+    }
 }
 
 void sn_ref_bias_backward(const sn_op *op, double *const *in, double *const *out)

@@ -17,6 +17,22 @@ static int64_t units_of(const sn_cpu_call *call)
     return shape_of(call)[0] * shape_of(call)[1] * sn_cpu_chunks(voxels_of(call));
 }
 
+/* NaN stays NaN. */
+static void add_bias(const float *x, float *y, int64_t count, float bias, bool relu)
+{
+    if (relu) {
+#pragma omp simd
+        for (int64_t v = 0; v < count; v++) {
+            float z = x[v] + bias;
+            y[v] = z < 0 ? 0 : z;
+        }
+    } else {
+#pragma omp simd
+        for (int64_t v = 0; v < count; v++)
+            y[v] = x[v] + bias;
+    }
+}
+
 void SN_CPU_RUN(bias)(const sn_cpu_call *call)
 {
     const float *x = call->in[0], *b = call->in[1];
@@ -25,10 +41,7 @@ void SN_CPU_RUN(bias)(const sn_cpu_call *call)
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t unit = 0; unit < units; unit++) {
         sn_cpu_span s = sn_cpu_span_of(unit, voxels);
-        float bias = b[s.channel % channels];
-#pragma omp simd
-        for (int64_t v = s.begin; v < s.begin + s.count; v++)
-            y[v] = x[v] + bias;
+        add_bias(x + s.begin, y + s.begin, s.count, b[s.channel % channels], call->op->params.bias.relu);
     }
 }
 
