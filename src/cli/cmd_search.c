@@ -10,21 +10,23 @@
 
 typedef struct search_options {
     cli_training training;
-    const char *output, *space;
+    const char *output, *space, *algorithm;
     int64_t iterations;
 } search_options;
 
 static sn_status parse(const char **dataset, search_options *options, int argc, char **argv, sn_error *error)
 {
-    cli_option table[CLI_TRAINING_OPTIONS + 4] = {
+    cli_option table[CLI_TRAINING_OPTIONS + 5] = {
         {"output", 'o', CLI_TEXT, "STUDY", &options->output, "the study's folder; an existing study goes on",
          0, 0, true},
         {"space", 0, CLI_TEXT, "segnas11|segnas4|segnas7|FILE", &options->space, "what is searched", 0, 0,
          false},
         {"iterations", 'i', CLI_INTEGER, "N", &options->iterations,
          "points to try, the initial population and repeated ones counted", 1, 1000000, false},
+        {"algorithm", 0, CLI_CHOICE, "crs|direct|isres|esch|random", &options->algorithm,
+         "what asks for points", 0, 0, false},
     };
-    cli_training_table(table + 3, &options->training);
+    cli_training_table(table + 4, &options->training);
     const cli_syntax syntax = {
         .command = "search",
         .usage = "DATASET -o STUDY [--space SPACE] [--iterations N]",
@@ -173,15 +175,14 @@ static sn_status run_search(cli_context *context, sn_study *study, sn_trials *tr
     watcher watch = {context->progress, trials, trials->run.options.epochs};
     sn_search_observer observer = {trial_started, epoch_done, iteration_committed, &watch};
     sn_search_options how = {.iterations = (int)options->iterations, .observer = &observer};
+    sn_optimiser_settings optimiser = {.dimension = dimension, .seed = (uint32_t)options->training.seed};
     SN_TRY(sn_alloc(&lower, (size_t)dimension, sizeof *lower, error));
     SN_TRY(sn_alloc(&upper, (size_t)dimension, sizeof *upper, error));
     sn_space_bounds(trials->space, lower, upper);
-    sn_optimiser_settings optimiser = {.algorithm = SN_OPTIMISER_CRS2_LM,
-                                       .dimension = dimension,
-                                       .lower = lower,
-                                       .upper = upper,
-                                       .seed = (uint32_t)options->training.seed,
-                                       .population = sn_optimiser_population(dimension)};
+    SN_TRY(sn_optimiser_parse(&optimiser.algorithm, options->algorithm, error));
+    optimiser.population = sn_optimiser_population(optimiser.algorithm, dimension);
+    optimiser.lower = lower;
+    optimiser.upper = upper;
     SN_TRY(sn_search_run(&state, study, &optimiser, &objective, &how, error));
     sn_progress_bar_clear(context->bar);
     if (state.best_iteration == 0) {
@@ -202,7 +203,8 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
     sn_status status;
     const char *dataset;
     char *cache = NULL;
-    search_options options = {.training = cli_training_defaults(), .space = "segnas11", .iterations = 300};
+    search_options options = {
+        .training = cli_training_defaults(), .space = "segnas11", .algorithm = "crs", .iterations = 300};
     sn_task_options task_options;
     sn_study *study = NULL;
     sn_space space = {0};

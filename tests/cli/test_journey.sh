@@ -27,6 +27,9 @@ expect 0 '*' inspect whole
 output_has 'best '
 expect 2 'segnas3d: *seed*' $search -o whole --iterations 4 --seed 2
 error_is_one_line
+expect 2 'segnas3d: whole: this study was begun with algorithm "crs", now algorithm is "esch"; *' \
+    $search -o whole --iterations 4 --algorithm esch
+error_is_one_line
 find whole -type f ! -name lock -exec cksum {} + >before.txt
 expect 2 'segnas3d: *size*' $search -o whole --iterations 4 --size 12
 find whole -type f ! -name lock -exec cksum {} + >after.txt

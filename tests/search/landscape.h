@@ -25,7 +25,7 @@ static inline sn_optimiser_settings landscape_optimiser(uint32_t seed)
         .lower = landscape_lower,
         .upper = landscape_upper,
         .seed = seed,
-        .population = sn_optimiser_population(LANDSCAPE_DIMENSION),
+        .population = sn_optimiser_population(SN_OPTIMISER_CRS2_LM, LANDSCAPE_DIMENSION),
     };
 }
 
