@@ -2,21 +2,27 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/threads.h"
 #include "cli/training.h"
 #include "search/trial.h"
+
+/* What each of several workers adds, as a share of a lone one: the rest are wrong guesses (docs/search.md). */
+static const double WORTH_OF_A_WORKER = 0.75;
 
 typedef struct search_options {
     cli_training training;
     const char *output, *space, *algorithm;
-    int64_t iterations;
+    int64_t iterations, workers;
+    double trial_hours; /* 0: no limit */
 } search_options;
 
 static sn_status parse(const char **dataset, search_options *options, int argc, char **argv, sn_error *error)
 {
-    cli_option table[CLI_TRAINING_OPTIONS + 5] = {
+    cli_option table[CLI_TRAINING_OPTIONS + 7] = {
         {"output", 'o', CLI_TEXT, "STUDY", &options->output, "the study's folder; an existing study goes on",
          0, 0, true},
         {"space", 0, CLI_TEXT, "segnas11|segnas4|segnas7|FILE", &options->space, "what is searched", 0, 0,
@@ -25,8 +31,14 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
          "points to try, the initial population and repeated ones counted", 1, 1000000, false},
         {"algorithm", 0, CLI_CHOICE, "crs|direct|isres|esch|random", &options->algorithm,
          "what asks for points", 0, 0, false},
+        {"workers", 'w', CLI_INTEGER, "N", &options->workers,
+         "trainings at once, each in a process of its own; the result does not depend on it", 1,
+         SN_SEARCH_WORKERS, false},
+        {"trial-hours", 0, CLI_NUMBER, "H", &options->trial_hours,
+         "give up a training that takes longer; the result then depends on the machine's speed", 0.0001, 1e6,
+         false},
     };
-    cli_training_table(table + 4, &options->training);
+    cli_training_table(table + 6, &options->training);
     const cli_syntax syntax = {
         .command = "search",
         .usage = "DATASET -o STUDY [--space SPACE] [--iterations N]",
@@ -49,14 +61,26 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
 
 typedef struct watcher {
     const sn_progress *progress;
-    const sn_trials *trials;
-    int epochs;
+    sn_study *study;
+    int epochs, workers;
 } watcher;
 
-static void report(const watcher *self, const sn_search_state *state, int epoch)
+/* "epoch 3/20" of the one training, or "7 training, epochs 3-17/20  2 ahead" of several. */
+static int describe_trainings(char *note, size_t size, const watcher *self, const sn_search_state *state)
 {
-    char note[128], left[32] = "";
-    int length = snprintf(note, sizeof note, "epoch %d/%d", epoch, self->epochs);
+    if (self->workers == 1)
+        return snprintf(note, size, "epoch %d/%d", state->most_epoch, self->epochs);
+    int length = snprintf(note, size, "%d training, epochs %d-%d/%d", state->running, state->least_epoch,
+                          state->most_epoch, self->epochs);
+    if (state->ahead > 0)
+        length += snprintf(note + length, size - (size_t)length, "  %d ahead", state->ahead);
+    return length;
+}
+
+static void report(const watcher *self, const sn_search_state *state)
+{
+    char note[160], left[32] = "";
+    int length = describe_trainings(note, sizeof note, self, state);
     if (!isnan(state->best_dice))
         length += snprintf(note + length, sizeof note - (size_t)length, "  best %.4f", state->best_dice);
     if (!isnan(state->seconds_left)) {
@@ -69,12 +93,13 @@ static void report(const watcher *self, const sn_search_state *state, int epoch)
 static void trial_started(const sn_search_state *state, const sn_proposal *proposal, void *context)
 {
     (void)proposal;
-    report(context, state, 0);
+    report(context, state);
 }
 
 static void epoch_done(const sn_search_state *state, const sn_study_epoch *epoch, void *context)
 {
-    report(context, state, epoch->epoch);
+    (void)epoch;
+    report(context, state);
 }
 
 static void iteration_committed(const sn_search_state *state, const sn_study_iteration *iteration,
@@ -89,7 +114,7 @@ static void iteration_committed(const sn_search_state *state, const sn_study_ite
         sn_log(SN_LOG_INFO, "%d/%d  %s  %s  Dice %.4f%s", iteration->number, state->iterations,
                iteration->arch, sn_outcome_name(iteration->outcome), iteration->dice,
                iteration->number == state->best_iteration ? "  best" : "");
-    if (sn_trials_keep(self->trials->folder, state->best_network, &error) != SN_OK)
+    if (sn_trials_tidy(self->study, state->best_network, state->best_dice, &error) != SN_OK)
         sn_log(SN_LOG_WARNING, "%s", error.text);
 }
 
@@ -101,23 +126,37 @@ static sn_status count_iteration(const sn_study_iteration *iteration, void *cont
 }
 
 /* Say what the iterations that are still open will take. */
-static sn_status announce(sn_study *study, const sn_trials *trials, int iterations, sn_error *error)
+static sn_status announce(sn_study *study, const sn_trials *trials, const search_options *options,
+                          sn_error *error)
 {
     sn_status status;
-    int open = iterations;
+    int open = (int)options->iterations, workers = (int)options->workers;
     sn_trials_estimate estimate;
     char duration[32];
     SN_TRY(sn_study_iterations_visit(study, count_iteration, &open, error));
     if (open <= 0)
         goto done;
     SN_TRY(sn_trials_estimate_time(&estimate, trials, open, error));
-    sn_progress_duration(duration, estimate.search_seconds);
+    sn_progress_duration(duration,
+                         estimate.search_seconds / (workers == 1 ? 1 : WORTH_OF_A_WORKER * workers));
     sn_log(SN_LOG_INFO,
            "%d iterations will take about %s, less where networks repeat: %.0f %% of points can be trained, "
            "%.3g s an image of the mean network",
            open, duration, 100 * estimate.trained_share, estimate.image_seconds);
 done:
     return status;
+}
+
+/* What several workers were good for: of this run of the command. */
+static void print_workers(const sn_search_state *state, int workers, double seconds)
+{
+    char wall[32], trainings[32];
+    sn_progress_duration(wall, seconds);
+    sn_progress_duration(trainings, state->counted_seconds);
+    printf("%-32s%d finished and %d stopped, of %d\n", "trainings not needed", state->ahead, state->stopped,
+           state->trained + state->ahead + state->stopped);
+    printf("%-32s%.1f with %d workers: trainings of %s in %s\n", "speed-up", state->counted_seconds / seconds,
+           workers, trainings, wall);
 }
 
 static void print_result(const char *folder, const sn_search_state *state)
@@ -142,8 +181,16 @@ static sn_status resolve_memory(int64_t *memory, sn_study *study, sn_error *erro
     return status;
 }
 
+/* The threads of a worker: the option's, else its share of the cores. */
+static void resolve_threads(search_options *options)
+{
+    int64_t share = sn_threads_default() / options->workers;
+    if (options->training.threads == 0)
+        options->training.threads = share > 0 ? share : 1;
+}
+
 /* All that the trajectory depends on, as the study keeps it; of what differs, the first is named. */
-static sn_status settings_agree(sn_study *study, const sn_trials *trials, sn_error *error)
+static sn_status settings_agree(sn_study *study, const sn_trials *trials, double trial_hours, sn_error *error)
 {
     sn_status status;
     json_t *settings = NULL, *space = NULL, *data = NULL;
@@ -156,6 +203,7 @@ static sn_status settings_agree(sn_study *study, const sn_trials *trials, sn_err
     json_object_update(settings, data);
     json_object_set_new(settings, "memory", json_integer(trials->run.memory));
     json_object_set_new(settings, "device", json_string(trials->run.device));
+    json_object_set_new(settings, "trial_hours", json_real(trial_hours));
     SN_TRY(sn_study_settings_agree(study, settings, error));
 done:
     json_decref(settings);
@@ -164,15 +212,34 @@ done:
     return status;
 }
 
+/* The cores and the memory of each worker, and what they all may use together. */
+static sn_status employ(sn_trials *trials, sn_search_options *how, const search_options *options,
+                        sn_error *error)
+{
+    const sn_crew_options crew = {
+        .folder = trials->folder,
+        .workers = (int)options->workers,
+        .threads = trials->run.threads,
+        .limit_seconds = 3600 * options->trial_hours,
+    };
+    int64_t machine = cli_memory_default();
+    how->workers = crew.workers;
+    how->memory = trials->run.memory > machine ? trials->run.memory : machine;
+    if (crew.workers > 1 && crew.workers * crew.threads > sn_threads_default())
+        sn_log(SN_LOG_WARNING, "%d workers of %d threads share %d cores; fewer of either are faster",
+               crew.workers, crew.threads, sn_threads_default());
+    return sn_crew_create(&trials->crew, &crew, error);
+}
+
 static sn_status run_search(cli_context *context, sn_study *study, sn_trials *trials,
                             const search_options *options, sn_error *error)
 {
     sn_status status;
     int dimension = sn_space_dimensions(trials->space);
-    double *lower = NULL, *upper = NULL;
+    double *lower = NULL, *upper = NULL, began = sn_clock_now();
     sn_search_state state = {0};
     sn_search_objective objective = sn_trials_objective(trials);
-    watcher watch = {context->progress, trials, trials->run.options.epochs};
+    watcher watch = {context->progress, study, trials->run.options.epochs, (int)options->workers};
     sn_search_observer observer = {trial_started, epoch_done, iteration_committed, &watch};
     sn_search_options how = {.iterations = (int)options->iterations, .observer = &observer};
     sn_optimiser_settings optimiser = {.dimension = dimension, .seed = (uint32_t)options->training.seed};
@@ -183,6 +250,7 @@ static sn_status run_search(cli_context *context, sn_study *study, sn_trials *tr
     optimiser.population = sn_optimiser_population(optimiser.algorithm, dimension);
     optimiser.lower = lower;
     optimiser.upper = upper;
+    SN_TRY(employ(trials, &how, options, error));
     SN_TRY(sn_search_run(&state, study, &optimiser, &objective, &how, error));
     sn_progress_bar_clear(context->bar);
     if (state.best_iteration == 0) {
@@ -192,7 +260,10 @@ static sn_status run_search(cli_context *context, sn_study *study, sn_trials *tr
     }
     SN_TRY(sn_trials_finish(trials->folder, state.best_network, error));
     print_result(trials->folder, &state);
+    if (how.workers > 1)
+        print_workers(&state, how.workers, sn_clock_now() - began);
 done:
+    sn_crew_free(trials->crew);
     sn_free(lower);
     sn_free(upper);
     return status;
@@ -203,14 +274,19 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
     sn_status status;
     const char *dataset;
     char *cache = NULL;
-    search_options options = {
-        .training = cli_training_defaults(), .space = "segnas11", .algorithm = "crs", .iterations = 300};
+    search_options options = {.training = cli_training_defaults(),
+                              .space = "segnas11",
+                              .algorithm = "crs",
+                              .iterations = 300,
+                              .workers = 1};
     sn_task_options task_options;
     sn_study *study = NULL;
     sn_space space = {0};
     sn_task task = {0};
     sn_trials trials = {.space = &space, .task = &task};
+    options.training.threads = 0; /* not given */
     SN_TRY(parse(&dataset, &options, argc, argv, error));
+    resolve_threads(&options);
     trials.folder = options.output;
     SN_TRY(cli_training_apply(&task_options, &trials.run, &options.training, dataset, error));
     SN_TRY(sn_space_load(&space, options.space, error));
@@ -224,11 +300,11 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
     SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
     SN_TRY(sn_study_open(&study, options.output, error));
     SN_TRY(resolve_memory(&trials.run.memory, study, error));
-    SN_TRY(settings_agree(study, &trials, error));
+    SN_TRY(settings_agree(study, &trials, options.trial_hours, error));
     cli_training_announce(&task);
     SN_TRY(sn_path_join(&cache, options.output, "cache", error));
-    SN_TRY(sn_task_build(&task, cache, trials.run.threads, context->progress, error));
-    SN_TRY(announce(study, &trials, (int)options.iterations, error));
+    SN_TRY(sn_task_build(&task, cache, sn_threads_default(), context->progress, error));
+    SN_TRY(announce(study, &trials, &options, error));
     SN_TRY(run_search(context, study, &trials, &options, error));
 done:
     if (status == SN_OK || status == SN_ERR_INTERRUPTED)

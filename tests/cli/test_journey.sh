@@ -23,6 +23,10 @@ expect 0 '*' $search -o parts --iterations 4
 "$program" inspect whole --json | grep '"trajectory"' >whole.txt
 "$program" inspect parts --json | grep '"trajectory"' >parts.txt
 cmp -s whole.txt parts.txt || fail "a search that went on took another way: $(cat whole.txt parts.txt)"
+expect 0 '*' $search -o wide --iterations 4 --workers 3
+output_has 'speed-up'
+"$program" inspect wide --json | grep '"trajectory"' >wide.txt
+cmp -s whole.txt wide.txt || fail "three workers took another way: $(cat whole.txt wide.txt)"
 expect 0 '*' inspect whole
 output_has 'best '
 expect 2 'segnas3d: *seed*' $search -o whole --iterations 4 --seed 2
