@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 
-/* How sure is a guess that the next question hardly depends on? Below 1, so that near questions come first. */
+/* Of a guess that the next question hardly depends on: below 1, so that near questions come first. */
 static const double SURE = 0.98;
 enum { RECENT = 24, NODES_PER_LIMIT = 8 };
 
@@ -92,7 +92,7 @@ static void sort_values(walk *self, const double *values, int count)
     qsort(self->sorted, (size_t)count, sizeof *values, compare_doubles);
 }
 
-/* The share of the latest trainings with an answer below `limit`; one more that is half below keeps it off 0 and 1. */
+/* The share of the latest trainings with an answer below `limit`; half a one more keeps it off 0 and 1. */
 static double share_below(const walk *self, double limit)
 {
     int count = self->input->trained_count < RECENT ? self->input->trained_count : RECENT;

@@ -2,14 +2,14 @@
  * Guessing ahead: which networks a search will ask for, before the answers that decide it are known.
  *
  * The optimiser is a function of the answers, so what it asks after an open question is known as soon as that
- * question's answer is guessed. Guesses branch: the tree of questions is walked from the most probable on. They
- * decide only what is trained early. An answer that is committed is always a trained one, so the trajectory is that
- * of a search without guesses.
+ * question's answer is guessed. Guesses branch: the tree of questions is walked from the most probable on.
+ * They decide only what is trained early. An answer that is committed is always a trained one, so the
+ * trajectory is that of a search without guesses.
  *
- * What CRS asks after its initial population depends on little: whether the answer is worse than the worst member of
- * the population (rejected) or not (accepted). The population is the `population` lowest of all answers.
- * The questions of an initial population, of one generation of ISRES or ESCH and of one division of DIRECT do not
- * depend on each other's answers at all, so there one guess is as good as another.
+ * What CRS asks after its initial population depends on little: whether the answer is worse than the worst
+ * member of the population (rejected) or not (accepted). The population is the `population` lowest of all
+ * answers. The questions of an initial population, of one generation of ISRES or ESCH and of one division of
+ * DIRECT do not depend on each other's answers at all, so there one guess is as good as another.
  */
 #ifndef SN_SEARCH_AHEAD_H
 #define SN_SEARCH_AHEAD_H
@@ -35,8 +35,8 @@ typedef struct sn_ahead {
 } sn_ahead;
 
 /**
- * The networks without a result that the search will most probably ask for, each once, most probable first. The first
- * is the next question itself where that is open.
+ * The networks without a result that the search will most probably ask for, each once, most probable first.
+ * The first is the next question itself where that is open.
  *
  * @param[out] list  (limit)
  * @param[out] count of list; less than limit where not as many questions are left

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 /**
- * Give each worker `threads` cores of its own, of those that this process may use. Those of one worker are neighbours:
- * a socket's first, and the two halves of one core with hyper-threading together.
+ * Give each worker `threads` cores of its own, of those that this process may use. Those of one worker are
+ * neighbours: a socket's first, and the two halves of one core with hyper-threading together.
  *
  * @param[out] sets (workers)
  * @return false where there are not enough for all; then nothing is set

@@ -62,7 +62,7 @@ sn_status sn_optimiser_parse(sn_optimiser_algorithm *algorithm, const char *name
 
 /* ---- a question is asked ---- */
 
-/* Answer from the record, then from the oracle; false: it is the one that was looked for, or not the recorded. */
+/* Answer from the record, then from the oracle; false: it is what was looked for, or not as recorded. */
 static bool answer_find(double *value, replay *self, const double *x)
 {
     size_t dimension = (size_t)self->settings->dimension;

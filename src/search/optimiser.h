@@ -8,10 +8,10 @@
  *
  * Sources: Kaelo and Ali, "Some variants of the controlled random search algorithm for global optimization",
  * Journal of Optimization Theory and Applications 130, 2006 (CRS2 with local mutation); Gablonsky and Kelley,
- * "A locally-biased form of the DIRECT algorithm", Journal of Global Optimization 21, 2001; Runarsson and Yao,
- * "Search biases in constrained evolutionary optimization", IEEE Transactions on Systems, Man, and Cybernetics
- * C 35, 2005 (ISRES); da Silva Santos et al., "Designing novel photonic devices by bio-inspired computing",
- * IEEE Photonics Technology Letters 22, 2010 (ESCH); all as NLopt does them.
+ * "A locally-biased form of the DIRECT algorithm", Journal of Global Optimization 21, 2001; Runarsson and
+ * Yao, "Search biases in constrained evolutionary optimization", IEEE Transactions on Systems, Man, and
+ * Cybernetics C 35, 2005 (ISRES); da Silva Santos et al., "Designing novel photonic devices by bio-inspired
+ * computing", IEEE Photonics Technology Letters 22, 2010 (ESCH); all as NLopt does them.
  */
 #ifndef SN_SEARCH_OPTIMISER_H
 #define SN_SEARCH_OPTIMISER_H
@@ -26,7 +26,7 @@ typedef enum sn_optimiser_algorithm {
     SN_OPTIMISER_DIRECT,  /* "direct": NLOPT_GN_DIRECT_L_RAND, whose ties are broken with the seed */
     SN_OPTIMISER_ISRES,   /* "isres": NLOPT_GN_ISRES */
     SN_OPTIMISER_ESCH,    /* "esch": NLOPT_GN_ESCH */
-    SN_OPTIMISER_RANDOM, /* "random": the middle of the bounds, then uniform points; takes no notice of answers */
+    SN_OPTIMISER_RANDOM,  /* "random": the middle of the bounds, then uniform points, whatever the answers */
     SN_OPTIMISERS,
 } sn_optimiser_algorithm;
 

@@ -222,7 +222,7 @@ static bool is_listed(const sn_ahead *list, int count, const sn_point *point)
     return false;
 }
 
-/* Give idle workers what is listed. The first, the next question itself, waits for memory; others are passed over. */
+/* Give idle workers what is listed. Where memory is short, room is made for the first and others are left. */
 static sn_status workers_begin(search *self, const sn_ahead *list, int count, sn_error *error)
 {
     sn_status status = SN_OK;

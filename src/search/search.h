@@ -3,8 +3,9 @@
  *
  * What a point stands for and how a network is trained are the objective's business. The order of the answers
  * is the trajectory; it depends on the optimiser's settings and the objective only, never on when a process
- * was stopped and started again, and not on the number of workers: those that the next question leaves idle train
- * what will most probably be asked after it (search/ahead.h), and answers are committed in the optimiser's order.
+ * was stopped and started again, and not on the number of workers: those that the next question leaves idle
+ * train what will most probably be asked after it (search/ahead.h), and answers are committed in the
+ * optimiser's order.
  */
 #ifndef SN_SEARCH_SEARCH_H
 #define SN_SEARCH_SEARCH_H
@@ -49,7 +50,7 @@ void sn_trial_result_clear(sn_trial_result *result);
 /** What a running training reports to; it stores at once. */
 typedef struct sn_search_reporter sn_search_reporter;
 
-/** The training is attempted again, since it died as `death` says. Epochs reported again replace the first. */
+/** The training begins again, since it died as `death` says. Epochs reported again replace the first. */
 sn_status sn_search_report_retry(sn_search_reporter *reporter, const char *death, sn_error *error);
 
 /** An epoch (1, 2, ...) ended: mean training loss, mean validation Dice (NaN: not measured). */
@@ -76,8 +77,8 @@ typedef struct sn_search_objective {
     sn_status (*begin)(int worker, const sn_proposal *proposal, const double *x, int dimension,
                        sn_search_reporter *reporter, void *context, sn_error *error);
     /**
-     * Wait for the end of one of the trainings. One that fails is a result; an error ends the search, which can go on
-     * later.
+     * Wait for the end of one of the trainings. One that fails is a result; an error ends the search, which
+     * can go on later.
      *
      * @param[out] worker that is idle now; SN_NO_WORKER: none has ended, and `wait` is false
      * @param[out] result zeroed before; cleared by the search, also after an error

@@ -29,7 +29,7 @@ done:
     return status;
 }
 
-/* How much worse than the best block: 0 for two or three 3x3x3 convolutions, more for others and other numbers. */
+/* How much worse than a block of two or three 3x3x3 convolutions. */
 static double block_loss(const sn_block *block)
 {
     static const double losses[SN_BLOCK_OPS] = {

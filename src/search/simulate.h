@@ -1,6 +1,7 @@
 /**
- * A made-up search: the real space, the real rules of what a network is and which spellings are one, and real worker
- * processes; but a training only takes its time, and its Dice lies on a fixed landscape. It needs no data set.
+ * A made-up search: the real space, the real rules of what a network is and which spellings are one, and real
+ * worker processes; but a training only takes its time, and its Dice lies on a fixed landscape. It needs no
+ * data set.
  */
 #ifndef SN_SEARCH_SIMULATE_H
 #define SN_SEARCH_SIMULATE_H
@@ -21,8 +22,9 @@ typedef struct sn_simulation {
 sn_search_objective sn_simulation_objective(sn_simulation *simulation);
 
 /**
- * The validation Dice of a network by its canonical form. Smooth but for a tenth of the range, which is as good as
- * random: best at 24 channels, 3 poolings, deep supervision, residual connections and a few 3x3x3 convolutions.
+ * The validation Dice of a network by its canonical form. Smooth but for a tenth of the range, which is as
+ * good as random: best at 24 channels, 3 poolings, deep supervision, residual connections and a few 3x3x3
+ * convolutions.
  *
  * @return SN_OK; SN_ERR_ARG an illegal block; SN_ERR_MEMORY
  */

@@ -87,8 +87,8 @@ done:
 }
 
 /*
- * A worker that needs twice its plan and much beside it, for the program, the stacks of threads and the copies that a
- * checkpoint is made from, is out of control: it shall fail before the machine does.
+ * A worker that needs twice its plan and much beside it, for the program, the stacks of threads and the
+ * copies that a checkpoint is made from, is out of control: it shall fail before the machine does.
  */
 static int64_t memory_limit(const sn_trials *trials, const sn_proposal *proposal)
 {

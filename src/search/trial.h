@@ -1,8 +1,8 @@
 /**
  * Trials: what the search's points mean and how their networks are trained, each in a worker process.
  *
- * STUDY/models holds the best network so far, those that may yet become it, and the states of trainings that are not
- * finished; best.safetensors is the winner.
+ * STUDY/models holds the best network so far, those that may yet become it, and the states of trainings that
+ * are not finished; best.safetensors is the winner.
  */
 #ifndef SN_SEARCH_TRIAL_H
 #define SN_SEARCH_TRIAL_H
@@ -24,11 +24,12 @@ typedef struct sn_trials {
 /** The objective of a search over `trials`, which it keeps by reference. */
 sn_search_objective sn_trials_objective(sn_trials *trials);
 
-/** The worker's side: trains the job's network, reports each epoch, writes its model; or simulates that. No context. */
+/** The worker: trains the job's network, reports each epoch, writes its model; or simulates it. No context. */
 sn_worker_handler sn_trial_handler;
 
 /**
- * Remove from STUDY/models the models that cannot become the best one any more, and the states of finished trainings.
+ * Remove from STUDY/models the models that cannot become the best one any more, and the states of finished
+ * trainings.
  *
  * @param[in] best      key of the best network so far; empty: none yet
  * @param[in] best_dice its Dice; a model that no answer rests on yet is kept where it has more

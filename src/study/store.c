@@ -49,12 +49,12 @@ static const char schema[] = "CREATE TABLE settings ("
                              "  seconds REAL,"
                              "  PRIMARY KEY (trial, epoch)) STRICT, WITHOUT ROWID;";
 
-/* What version 2 has beside version 1, whose searches knew no limit of a trial's time. */
+/* What version 2 has beside version 1, which knew no simulations and no limit of a trial's time. */
 static const char schema_2[] = "CREATE TABLE retries ("
                                "  trial INTEGER NOT NULL REFERENCES trials(id),"
                                "  moment INTEGER NOT NULL," /* seconds since 1970, UTC */
                                "  reason TEXT NOT NULL) STRICT;"
-                               "INSERT INTO settings VALUES ('trial_hours', '0.0');";
+                               "INSERT INTO settings VALUES ('simulated', 'false'), ('trial_hours', '0.0');";
 
 sn_status sn_store_error(const sn_study *study, sn_error *error)
 {

@@ -38,8 +38,8 @@ const char *sn_outcome_name(sn_outcome outcome);
  * @param[out] study  close with sn_study_close; NULL on error
  * @param[in]  folder made with its parents if missing
  * @return SN_OK; SN_ERR_FAILED another process is working on this study (names its id); SN_ERR_ARG the
- * folder holds other files; SN_ERR_INPUT a damaged study, or a newer program's (an older one's is brought to this
- * program's form); SN_ERR_IO
+ * folder holds other files; SN_ERR_INPUT a damaged study, or a newer program's (an older one's is brought to
+ * this program's form); SN_ERR_IO
  */
 sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error);
 

@@ -41,6 +41,23 @@ cmp -s before.txt after.txt || fail "a refused command changed the study: $(diff
 expect 2 'segnas3d: *--memory*' $search -o tight --iterations 4 --memory 1K
 [ ! -e tight ] || fail 'a search that cannot begin left files'
 
+# Three trainings at once, killed with their search: all go on from their checkpoints, and it ends as one by one.
+search="search data --space space.json --size auto --epochs 12 --threads 1 --iterations 5"
+expect 0 '*' $search -o calm
+"$program" $search -o killed --workers 3 >/dev/null 2>&1 &
+running=$!
+while [ "$(find killed/models -name '*.checkpoint' 2>/dev/null | wc -l)" -lt 2 ]; do
+    kill -0 $running || break
+    sleep 0.01
+done
+kill -KILL $running
+wait $running || true
+[ "$(find killed/models -name '*.checkpoint' | wc -l)" -ge 2 ] || fail 'no checkpoints of several trainings'
+expect 0 '*' $search -o killed --workers 3
+"$program" inspect calm --json | grep '"trajectory"' >calm.txt
+"$program" inspect killed --json | grep '"trajectory"' >killed.txt
+cmp -s calm.txt killed.txt || fail "a search that was killed took another way: $(cat calm.txt killed.txt)"
+
 # The winner, trained with one thread and with two: the same model but for the time it took.
 train="train data --study whole --size auto --epochs 2"
 expect 0 '*' $train -o one.safetensors --threads 1

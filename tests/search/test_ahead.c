@@ -1,6 +1,6 @@
 /*
- * Guessing ahead: several workers go the way of one, in less time. In SegNAS11, on the landscape of a simulation, in a
- * time that is reckoned.
+ * Guessing ahead: several workers go the way of one, in less time. In SegNAS11, on the landscape of a
+ * simulation, in a time that is reckoned.
  */
 #include "cmocka_all.h"
 

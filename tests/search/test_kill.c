@@ -191,8 +191,8 @@ static pid_t find_worker(pid_t master, pid_t not )
 }
 
 /*
- * Start the search KILLS times and end it each time with `number` after up to 60 ms, one or two of its workers before
- * it; then let it finish. Three deaths of one training would be a result.
+ * Start the search KILLS times and end it each time with `number` after up to 60 ms, one or two of its
+ * workers before it; then let it finish. Three deaths of one training would be a result.
  */
 static void search_with_signals(char *path, int workers, int number, uint64_t stream)
 {

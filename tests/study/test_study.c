@@ -715,6 +715,9 @@ static void a_study_of_version_1_goes_on_in_version_2(void **state)
     study = open_study();
     assert_int_equal(stored_iterations(study), 3);
     assert_int_equal(append_illegal(study, 4, NULL), SN_OK);
+    json_t *settings = json_pack("{s:b, s:f}", "simulated", false, "trial_hours", 0.0);
+    assert_int_equal(sn_study_settings_agree(study, settings, NULL), SN_OK);
+    json_decref(settings);
     sn_study_close(study);
     database_exec("SELECT trial, moment, reason FROM retries");
     assert_database_is_sound();
