@@ -16,12 +16,12 @@ typedef struct watcher {
     int epochs, workers;
 } watcher;
 
-/* "epoch 3/20" of the one training, or "7 training, epochs 3-17/20  2 ahead" of several. */
+/* "epoch 3/20" of the one training, or "7 at epoch 3-17/20  2 ahead" of several. */
 static int describe_trainings(char *note, size_t size, const watcher *self, const sn_search_state *state)
 {
     if (self->workers == 1)
         return snprintf(note, size, "epoch %d/%d", state->most_epoch, self->epochs);
-    int length = snprintf(note, size, "%d training, epochs %d-%d/%d", state->running, state->least_epoch,
+    int length = snprintf(note, size, "%d at epoch %d-%d/%d", state->running, state->least_epoch,
                           state->most_epoch, self->epochs);
     if (state->ahead > 0)
         length += snprintf(note + length, size - (size_t)length, "  %d ahead", state->ahead);
@@ -117,8 +117,7 @@ static void print_workers(const sn_search_state *state, int workers, double seco
     char wall[32], trainings[32];
     sn_progress_duration(wall, seconds);
     sn_progress_duration(trainings, state->counted_seconds);
-    printf("%-32s%d finished and %d stopped, of %d\n", "trainings not needed", state->ahead, state->stopped,
-           state->trained + state->ahead + state->stopped);
+    printf("%-32s%d finished, %d stopped\n", "trainings not needed", state->ahead, state->stopped);
     printf("%-32s%.1f with %d workers: trainings of %s in %s\n", "speed-up", state->counted_seconds / seconds,
            workers, trainings, wall);
 }

@@ -10,6 +10,7 @@
 /** A network that was met, whichever points led to it. */
 typedef struct sn_network {
     int worker; /* that trains it; SN_NO_WORKER: none */
+    bool alone; /* it is to be trained while no other is: it was out of memory beside others */
     bool known; /* it has its result, and all below is set */
     bool used;  /* an iteration rests on it */
     bool fresh; /* it was trained in this run of the program */

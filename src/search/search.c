@@ -17,6 +17,7 @@ struct sn_search_reporter {
     int epoch;     /* that it has reached */
     double began;  /* the last attempt, monotonic seconds */
     bool stopping; /* it was told to stop */
+    bool crowded;  /* another training was under way at some time */
 };
 
 /* A search under way. */
@@ -142,6 +143,17 @@ done:
     return status;
 }
 
+/* Out of memory beside others says nothing about the network: it is trained again, by itself. */
+static sn_status training_defer(search *self, const sn_search_reporter *worker, const sn_trial_result *result,
+                                sn_error *error)
+{
+    const sn_proposal *proposal = &worker->point->proposal;
+    worker->point->network->alone = true;
+    sn_log(SN_LOG_WARNING, "%s: %s, beside other trainings; it will be tried alone", proposal->arch,
+           result->reason);
+    return sn_study_retry_append(self->study, worker->trial, result->reason, error);
+}
+
 /* Take the result of one training; `*worker` is SN_NO_WORKER where none has ended. */
 static sn_status training_take(int *worker, search *self, bool wait, sn_error *error)
 {
@@ -153,7 +165,9 @@ static sn_status training_take(int *worker, search *self, bool wait, sn_error *e
         goto done;
     sn_search_reporter *ended = &self->workers[*worker];
     self->state->stopped += result.stopped;
-    if (!result.stopped)
+    if (!result.stopped && result.outcome == SN_OUTCOME_MEMORY && ended->crowded)
+        SN_TRY(training_defer(self, ended, &result, error));
+    else if (!result.stopped)
         SN_TRY(training_finish(self, ended, &result, error));
     ended->point->network->worker = SN_NO_WORKER;
     *ended = (sn_search_reporter){.owner = self};
@@ -185,6 +199,8 @@ static sn_status training_begin(search *self, int worker, sn_point *point, sn_er
                             objective->context, error));
     point->network->worker = worker;
     self->state->running++;
+    for (int i = 0; i < self->options->workers && self->state->running > 1; i++)
+        self->workers[i].crowded = true;
     epochs_count(self);
     if (self->observer->trial_started != NULL)
         self->observer->trial_started(self->state, &point->proposal, self->observer->context);
@@ -204,14 +220,18 @@ static int worker_idle(const search *self)
     return SN_NO_WORKER;
 }
 
-/* Whether a network's plan fits beside those of the running ones; alone it always does. */
+/* Whether a network's plan fits beside those of the running ones; if none is running, it does. */
 static bool memory_suffices(const search *self, const sn_point *point)
 {
     int64_t planned = point->proposal.planned_bytes;
-    for (int i = 0; i < self->options->workers; i++)
-        if (self->workers[i].point != NULL)
-            planned += self->workers[i].point->proposal.planned_bytes;
-    return self->options->memory == 0 || self->state->running == 0 || planned <= self->options->memory;
+    bool alone = point->network->alone;
+    for (int i = 0; i < self->options->workers; i++) {
+        const sn_point *other = self->workers[i].point;
+        planned += other == NULL ? 0 : other->proposal.planned_bytes;
+        alone = alone || (other != NULL && other->network->alone);
+    }
+    bool fits = self->options->memory == 0 || planned <= self->options->memory;
+    return self->state->running == 0 || (fits && !alone);
 }
 
 static bool is_listed(const sn_ahead *list, int count, const sn_point *point)

@@ -24,7 +24,7 @@ typedef struct sn_trials {
 /** The objective of a search over `trials`, which it keeps by reference. */
 sn_search_objective sn_trials_objective(sn_trials *trials);
 
-/** The worker: trains the job's network, reports each epoch, writes its model; or simulates it. No context. */
+/** The worker: trains the job's network, reports each epoch, writes its model; or simulates. No context. */
 sn_worker_handler sn_trial_handler;
 
 /**

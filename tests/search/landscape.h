@@ -111,15 +111,22 @@ typedef struct hall {
     int64_t most_planned; /* bytes of several at once */
 } hall;
 
+/* How many trainings are under way. */
+static inline int hall_running(const hall *self)
+{
+    int running = 0;
+    for (int i = 0; i < HALL_WORKERS; i++)
+        running += self->workers[i].proposal != NULL;
+    return running;
+}
+
 /* Note how many are running, and what they plan for together. */
 static inline void hall_count(hall *self)
 {
-    int running = 0;
+    int running = hall_running(self);
     int64_t planned = 0;
-    for (int i = 0; i < HALL_WORKERS; i++) {
-        running += self->workers[i].proposal != NULL;
+    for (int i = 0; i < HALL_WORKERS; i++)
         planned += self->workers[i].proposal != NULL ? self->workers[i].proposal->planned_bytes : 0;
-    }
     self->most_running = running > self->most_running ? running : self->most_running;
     self->most_planned = running > 1 && planned > self->most_planned ? planned : self->most_planned;
 }

@@ -5,6 +5,7 @@
 #include "cmocka_all.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -52,8 +53,8 @@ typedef struct course {
     char trajectory[SN_HASH_TEXT];
 } course;
 
-static course search(sn_optimiser_algorithm algorithm, uint32_t seed, int workers,
-                     double (*length)(const sn_proposal *proposal))
+static course search_to(int iterations, sn_optimiser_algorithm algorithm, uint32_t seed, int workers,
+                        double (*length)(const sn_proposal *proposal))
 {
     course went;
     sn_study *study;
@@ -64,7 +65,7 @@ static course search(sn_optimiser_algorithm algorithm, uint32_t seed, int worker
     sn_search_objective objective = hall_objective(&workplace);
     sn_optimiser_settings optimiser = {algorithm, DIMENSION, lower,
                                        upper,     seed,      sn_optimiser_population(algorithm, DIMENSION)};
-    sn_search_options options = {.iterations = ITERATIONS, .workers = workers};
+    sn_search_options options = {.iterations = iterations, .workers = workers};
     snprintf(path, sizeof path, "%s/study", folder);
     assert_int_equal(sn_study_open(&study, path, NULL), SN_OK);
     if (sn_search_run(&went.state, study, &optimiser, &objective, &options, &error) != SN_OK)
@@ -74,6 +75,12 @@ static course search(sn_optimiser_algorithm algorithm, uint32_t seed, int worker
     assert_int_equal(sn_folder_remove(path, NULL), SN_OK);
     went.rounds = workplace.now;
     return went;
+}
+
+static course search(sn_optimiser_algorithm algorithm, uint32_t seed, int workers,
+                     double (*length)(const sn_proposal *proposal))
+{
+    return search_to(ITERATIONS, algorithm, seed, workers, length);
 }
 
 /* ---- tests ---- */
@@ -136,6 +143,18 @@ static void each_algorithm_goes_the_same_way_with_several_workers(void **state)
     }
 }
 
+static void a_thousand_iterations_cost_less_than_5_ms_each(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 8; workers += 7) {
+        clock_t began = clock();
+        search_to(1000, SN_OPTIMISER_CRS2_LM, 1, workers, NULL);
+        double milliseconds = 1e3 * (double)(clock() - began) / CLOCKS_PER_SEC / 1000;
+        print_message("%d workers: %.2f ms an iteration\n", workers, milliseconds);
+        assert_true(milliseconds < 5);
+    }
+}
+
 /* Two spellings of one network: in the second, node 2 only passes the input's convolution on. */
 static void the_landscape_is_one_of_networks(void **state)
 {
@@ -159,6 +178,7 @@ int main(void)
         cmocka_unit_test(eight_workers_need_a_fifth_of_the_rounds),
         cmocka_unit_test(trainings_of_unequal_length_go_the_same_way),
         cmocka_unit_test(each_algorithm_goes_the_same_way_with_several_workers),
+        cmocka_unit_test(a_thousand_iterations_cost_less_than_5_ms_each),
         cmocka_unit_test(the_landscape_is_one_of_networks),
     };
     return cmocka_run_group_tests_name("ahead", tests, setup, teardown);

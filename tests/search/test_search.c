@@ -59,6 +59,8 @@ typedef struct trainings {
     int cut_at;         /* this one, counted from 0, is interrupted in its second epoch */
     double nan_above;   /* a network with a larger Dice than this gives NaN */
     int failing;        /* this network fails */
+    const hall *crowd;  /* a training in it is out of memory unless it is alone; NULL: never */
+    int crowded;        /* how often that was */
     int workers;        /* trainings at once */
 } trainings;
 
@@ -82,6 +84,11 @@ static sn_status train(sn_trial_result *result, const sn_proposal *proposal, con
     result->dice = landscape_dice(network);
     result->dice = result->dice > self->nan_above ? NAN : result->dice;
     SN_TRY(sn_string_copy(&result->labels, "{\"a\":0.5}", error));
+    if (self->crowd != NULL && hall_running(self->crowd) > 0) {
+        self->crowded++;
+        result->outcome = SN_OUTCOME_MEMORY;
+        SN_TRY(sn_string_copy(&result->reason, "killed by the kernel's memory control", error));
+    }
     if (network == self->failing) {
         result->outcome = SN_OUTCOME_FAILED;
         SN_TRY(sn_string_copy(&result->reason, "loss is NaN at epoch 2", error));
@@ -351,6 +358,23 @@ static void a_failed_training_scores_ten_and_is_not_tried_again(void **state)
     json_decref(whole);
 }
 
+static void what_is_out_of_memory_beside_others_is_tried_alone(void **state)
+{
+    (void)state;
+    sn_search_state ended;
+    trainings trained = trainings_none;
+    sn_optimiser_settings optimiser = landscape_optimiser(1);
+    sn_search_options options = {.iterations = ITERATIONS, .workers = 3};
+    hall workers = {.train = train, .context = &trained};
+    json_t *whole = whole_search();
+    study_choose("crowded");
+    trained.crowd = &workers;
+    assert_int_equal(run_in(&ended, &workers, &optimiser, &options, NULL), SN_OK);
+    assert_true(trained.crowded > 0);
+    assert_study_equals(whole);
+    json_decref(whole);
+}
+
 /* ---- cut, and go on ---- */
 
 static void a_search_cut_after_any_iteration_ends_the_same_way(void **state)
@@ -615,6 +639,7 @@ int main(void)
         TEST(each_outcome_occurs_and_is_told_with_its_value),
         TEST(a_network_is_trained_once),
         TEST(workers_share_the_memory),
+        TEST(what_is_out_of_memory_beside_others_is_tried_alone),
         TEST(best_is_the_first_of_the_highest_dice),
         TEST(a_failed_training_scores_ten_and_is_not_tried_again),
         TEST(a_search_cut_after_any_iteration_ends_the_same_way),
