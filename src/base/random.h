@@ -18,6 +18,7 @@ typedef enum sn_random_use {
     SN_RANDOM_WEIGHTS,   /* initial weights; substream: the parameter */
     SN_RANDOM_SYNTHESIS, /* synthetic cohorts; substream: case */
     SN_RANDOM_TEST,      /* tests */
+    SN_RANDOM_SEARCH,    /* points of a random search; substream: the question's number */
 } sn_random_use;
 
 typedef struct sn_random {

@@ -1,100 +1,82 @@
 /* segnas3d search: from a data set to the best network of a space. */
-#include <math.h>
 #include <stdio.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/threads.h"
+#include "cli/searching.h"
 #include "cli/training.h"
+#include "search/simulate.h"
 #include "search/trial.h"
+
+/* What each of several workers adds, as a share of a lone one: the rest are wrong guesses. */
+static const double WORTH_OF_A_WORKER = 0.75;
+
+static const double NOT_SIMULATED = -1;
 
 typedef struct search_options {
     cli_training training;
-    const char *output, *space;
-    int64_t iterations;
+    const char *output, *space, *algorithm;
+    int64_t iterations, workers;
+    double trial_hours; /* 0: no limit */
+    double simulate;    /* seconds of a made-up training; NOT_SIMULATED: real ones */
 } search_options;
+
+/* A data set, or NULL where none is given: it is needed unless trainings are simulated. */
+static sn_status dataset_check(const char *dataset, const search_options *options, const cli_syntax *syntax,
+                               sn_error *error)
+{
+    bool simulated = options->simulate != NOT_SIMULATED;
+    if (simulated && dataset != NULL)
+        return sn_error_set(error, SN_ERR_ARG, "search: --simulate takes no data set; leave \"%s\" out",
+                            dataset);
+    if (!simulated && dataset == NULL)
+        return sn_error_set(error, SN_ERR_ARG, "search: an argument is missing; usage: segnas3d search %s",
+                            syntax->usage);
+    return SN_OK;
+}
 
 static sn_status parse(const char **dataset, search_options *options, int argc, char **argv, sn_error *error)
 {
-    cli_option table[CLI_TRAINING_OPTIONS + 4] = {
+    cli_option table[CLI_TRAINING_OPTIONS + 8] = {
         {"output", 'o', CLI_TEXT, "STUDY", &options->output, "the study's folder; an existing study goes on",
          0, 0, true},
         {"space", 0, CLI_TEXT, "segnas11|segnas4|segnas7|FILE", &options->space, "what is searched", 0, 0,
          false},
         {"iterations", 'i', CLI_INTEGER, "N", &options->iterations,
          "points to try, the initial population and repeated ones counted", 1, 1000000, false},
+        {"algorithm", 0, CLI_CHOICE, "crs|direct|isres|esch|random", &options->algorithm,
+         "what asks for points", 0, 0, false},
+        {"workers", 'w', CLI_INTEGER, "N", &options->workers,
+         "trainings at once, each in a process of its own; the result does not depend on it", 1,
+         SN_SEARCH_WORKERS, false},
+        {"trial-hours", 0, CLI_NUMBER, "H", &options->trial_hours,
+         "give up a training that takes longer; the result then depends on the machine's speed", 0.0001, 1e6,
+         false},
+        {"simulate", 0, CLI_NUMBER, "SECONDS", &options->simulate,
+         "try space, algorithm and workers without a data set: trainings that last so long and mean nothing",
+         0, 1e6, false},
     };
-    cli_training_table(table + 3, &options->training);
+    cli_training_table(table + 7, &options->training);
     const cli_syntax syntax = {
         .command = "search",
-        .usage = "DATASET -o STUDY [--space SPACE] [--iterations N]",
+        .usage = "(DATASET | --simulate SECONDS) -o STUDY [--space SPACE] [--iterations N]",
         .about = "Searches a space of architectures for the network with the best validation Dice and writes "
                  "it to "
                  "STUDY/best.safetensors. Interrupted in whatever way, the same command goes on and ends as "
                  "if it had "
                  "never stopped; with more --iterations it goes further.",
         .options = table,
-        .operands_min = 1,
         .operands_max = 1,
     };
     int operands;
     sn_status status = cli_parse(&operands, &syntax, argc, argv, error);
-    *dataset = argv[0];
-    return status;
+    *dataset = operands > 0 ? argv[0] : NULL;
+    return status == SN_OK ? dataset_check(*dataset, options, &syntax, error) : status;
 }
 
-/* ---- what is shown ---- */
-
-typedef struct watcher {
-    const sn_progress *progress;
-    const sn_trials *trials;
-    int epochs;
-} watcher;
-
-static void report(const watcher *self, const sn_search_state *state, int epoch)
-{
-    char note[128], left[32] = "";
-    int length = snprintf(note, sizeof note, "epoch %d/%d", epoch, self->epochs);
-    if (!isnan(state->best_dice))
-        length += snprintf(note + length, sizeof note - (size_t)length, "  best %.4f", state->best_dice);
-    if (!isnan(state->seconds_left)) {
-        sn_progress_duration(left, state->seconds_left);
-        snprintf(note + length, sizeof note - (size_t)length, "  about %s left", left);
-    }
-    sn_progress_report(self->progress, "trial", state->committed, state->iterations, note);
-}
-
-static void trial_started(const sn_search_state *state, const sn_proposal *proposal, void *context)
-{
-    const watcher *self = context;
-    if (proposal->recomputed)
-        sn_log(SN_LOG_INFO,
-               "%d/%d  %s  blocks are computed twice, to need %.0f MiB of the budget of %.0f MiB",
-               state->committed + 1, state->iterations, proposal->arch,
-               (double)proposal->planned_bytes / 0x1p20, (double)self->trials->run.memory / 0x1p20);
-    report(context, state, 0);
-}
-
-static void epoch_done(const sn_search_state *state, const sn_study_epoch *epoch, void *context)
-{
-    report(context, state, epoch->epoch);
-}
-
-static void iteration_committed(const sn_search_state *state, const sn_study_iteration *iteration,
-                                void *context)
-{
-    const watcher *self = context;
-    sn_error error = SN_ERROR_INIT;
-    if (isnan(iteration->dice))
-        sn_log(SN_LOG_INFO, "%d/%d  %s  %s: %s", iteration->number, state->iterations, iteration->arch,
-               sn_outcome_name(iteration->outcome), iteration->reason);
-    else
-        sn_log(SN_LOG_INFO, "%d/%d  %s  %s  Dice %.4f%s", iteration->number, state->iterations,
-               iteration->arch, sn_outcome_name(iteration->outcome), iteration->dice,
-               iteration->number == state->best_iteration ? "  best" : "");
-    if (sn_trials_keep(self->trials->folder, state->best_network, &error) != SN_OK)
-        sn_log(SN_LOG_WARNING, "%s", error.text);
-}
+/* ---- with a data set ---- */
 
 static sn_status count_iteration(const sn_study_iteration *iteration, void *context, sn_error *error)
 {
@@ -104,17 +86,19 @@ static sn_status count_iteration(const sn_study_iteration *iteration, void *cont
 }
 
 /* Say what the iterations that are still open will take. */
-static sn_status announce(sn_study *study, const sn_trials *trials, int iterations, sn_error *error)
+static sn_status announce(sn_study *study, const sn_trials *trials, const search_options *options,
+                          sn_error *error)
 {
     sn_status status;
-    int open = iterations;
+    int open = (int)options->iterations, workers = (int)options->workers;
     sn_trials_estimate estimate;
     char duration[32];
     SN_TRY(sn_study_iterations_visit(study, count_iteration, &open, error));
     if (open <= 0)
         goto done;
     SN_TRY(sn_trials_estimate_time(&estimate, trials, open, error));
-    sn_progress_duration(duration, estimate.search_seconds);
+    sn_progress_duration(duration,
+                         estimate.search_seconds / (workers == 1 ? 1 : WORTH_OF_A_WORKER * workers));
     sn_log(SN_LOG_INFO,
            "%d iterations will take about %s, less where networks repeat: %.0f %% of points can be trained, "
            "%.3g s an image of the mean network",
@@ -122,16 +106,6 @@ static sn_status announce(sn_study *study, const sn_trials *trials, int iteratio
 done:
     return status;
 }
-
-static void print_result(const char *folder, const sn_search_state *state)
-{
-    printf("%-32s%s/best.safetensors\n", "model", folder);
-    printf("%-32s%d of %d, %d trained\n", "iterations", state->committed, state->iterations, state->trained);
-    printf("%-32s%d\n", "best iteration", state->best_iteration);
-    printf("%-32s%.4f\n", "mean validation Dice", state->best_dice);
-}
-
-/* ---- the command ---- */
 
 /* The memory budget: the option's, else the study's from its beginning, else the machine's; resolved once. */
 static sn_status resolve_memory(int64_t *memory, sn_study *study, sn_error *error)
@@ -145,77 +119,168 @@ static sn_status resolve_memory(int64_t *memory, sn_study *study, sn_error *erro
     return status;
 }
 
+/* The threads of a worker: the option's, else its share of the cores. */
+static void resolve_threads(search_options *options)
+{
+    int64_t share = sn_threads_default() / options->workers;
+    if (options->training.threads == 0)
+        options->training.threads = share > 0 ? share : 1;
+}
+
 /* All that the trajectory depends on, as the study keeps it; of what differs, the first is named. */
-static sn_status settings_agree(sn_study *study, const sn_trials *trials, sn_error *error)
+static sn_status settings_agree(sn_study *study, const sn_trials *trials, double trial_hours, sn_error *error)
 {
     sn_status status;
-    json_t *settings = NULL, *space = NULL, *data = NULL;
-    SN_TRY(sn_train_options_to_json(&settings, &trials->run.options, error));
+    json_t *settings = json_pack("{s:b}", "simulated", false), *options = NULL, *space = NULL, *data = NULL;
+    SN_TRY(sn_train_options_to_json(&options, &trials->run.options, error));
     SN_TRY(sn_space_to_json(&space, trials->space, error));
     SN_TRY(sn_task_identity(&data, trials->task, error));
+    json_object_update(settings, options);
     json_object_set(settings, "space", space);
     json_object_set(settings, "dataset", json_object_get(data, "fingerprint"));
     json_object_del(data, "fingerprint");
     json_object_update(settings, data);
     json_object_set_new(settings, "memory", json_integer(trials->run.memory));
     json_object_set_new(settings, "device", json_string(trials->run.device));
+    json_object_set_new(settings, "trial_hours", json_real(trial_hours));
     SN_TRY(sn_study_settings_agree(study, settings, error));
 done:
     json_decref(settings);
+    json_decref(options);
     json_decref(space);
     json_decref(data);
     return status;
 }
 
-static sn_status run_search(cli_context *context, sn_study *study, sn_trials *trials,
-                            const search_options *options, sn_error *error)
+/* Who trains: several workers have cores of their own where there are enough. */
+static sn_status crew_create(sn_crew **crew, const search_options *options, int threads, sn_error *error)
+{
+    const sn_crew_options how = {
+        .folder = options->output,
+        .workers = (int)options->workers,
+        .threads = threads,
+        .limit_seconds = 3600 * options->trial_hours,
+    };
+    if (options->trial_hours > 0)
+        sn_log(SN_LOG_WARNING, "--trial-hours: what is found depends on how fast this machine is");
+    return sn_crew_create(crew, &how, error);
+}
+
+static sn_status search_trials(cli_context *context, sn_study *study, sn_trials *trials,
+                               const search_options *options, sn_error *error)
 {
     sn_status status;
-    int dimension = sn_space_dimensions(trials->space);
-    double *lower = NULL, *upper = NULL;
-    sn_search_state state = {0};
-    sn_search_objective objective = sn_trials_objective(trials);
-    watcher watch = {context->progress, trials, trials->run.options.epochs};
-    sn_search_observer observer = {trial_started, epoch_done, iteration_committed, &watch};
-    sn_search_options how = {.iterations = (int)options->iterations, .observer = &observer};
-    SN_TRY(sn_alloc(&lower, (size_t)dimension, sizeof *lower, error));
-    SN_TRY(sn_alloc(&upper, (size_t)dimension, sizeof *upper, error));
-    sn_space_bounds(trials->space, lower, upper);
-    sn_optimiser_settings optimiser = {.algorithm = SN_OPTIMISER_CRS2_LM,
-                                       .dimension = dimension,
-                                       .lower = lower,
-                                       .upper = upper,
-                                       .seed = (uint32_t)options->training.seed,
-                                       .population = sn_optimiser_population(dimension)};
-    SN_TRY(sn_search_run(&state, study, &optimiser, &objective, &how, error));
-    sn_progress_bar_clear(context->bar);
-    if (state.best_iteration == 0) {
-        status = sn_error_set(error, SN_ERR_FAILED,
-                              "%s: not one network could be trained; see the log folder", trials->folder);
-        goto done;
-    }
+    sn_search_state state;
+    double seconds;
+    int workers = (int)options->workers, threads = trials->run.threads, cores = sn_threads_default();
+    int64_t machine = cli_memory_default();
+    const cli_searching searching = {
+        .space = trials->space,
+        .objective = sn_trials_objective(trials),
+        .algorithm = options->algorithm,
+        .seed = (uint32_t)options->training.seed,
+        .iterations = (int)options->iterations,
+        .workers = workers,
+        .epochs = trials->run.options.epochs,
+        .memory = trials->run.memory > machine ? trials->run.memory : machine,
+    };
+    if (workers > 1 && workers * threads > cores)
+        sn_log(SN_LOG_WARNING, "%d workers of %d threads share %d cores; fewer of either are faster", workers,
+               threads, cores);
+    SN_TRY(crew_create(&trials->crew, options, threads, error));
+    SN_TRY(cli_searching_run(&state, &seconds, context, study, &searching, error));
     SN_TRY(sn_trials_finish(trials->folder, state.best_network, error));
-    print_result(trials->folder, &state);
+    printf("%-32s%s/best.safetensors\n", "model", trials->folder);
+    cli_searching_print(&state, seconds, workers);
 done:
-    sn_free(lower);
-    sn_free(upper);
+    sn_crew_free(trials->crew);
     return status;
 }
+
+static sn_status search_dataset(cli_context *context, sn_study **study, const sn_space *space,
+                                const char *dataset, const search_options *options, sn_error *error)
+{
+    sn_status status;
+    char *cache = NULL;
+    sn_task_options task_options;
+    sn_task task = {0};
+    sn_trials trials = {.space = space, .task = &task, .folder = options->output};
+    SN_TRY(cli_training_apply(&task_options, &trials.run, &options->training, dataset, error));
+    SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
+    SN_TRY(sn_study_open(study, options->output, error));
+    SN_TRY(resolve_memory(&trials.run.memory, *study, error));
+    SN_TRY(settings_agree(*study, &trials, options->trial_hours, error));
+    cli_training_announce(&task);
+    SN_TRY(sn_path_join(&cache, options->output, "cache", error));
+    SN_TRY(sn_task_build(&task, cache, sn_threads_default(), context->progress, error));
+    SN_TRY(announce(*study, &trials, options, error));
+    SN_TRY(search_trials(context, *study, &trials, options, error));
+done:
+    sn_task_clear(&task);
+    sn_free(cache);
+    return status;
+}
+
+/* ---- simulated ---- */
+
+static sn_status simulation_agrees(sn_study *study, const sn_space *space, double trial_hours,
+                                   sn_error *error)
+{
+    sn_status status;
+    json_t *settings = NULL, *stored = NULL;
+    SN_TRY(sn_space_to_json(&stored, space, error));
+    settings = json_pack("{s:b, s:O, s:f}", "simulated", true, "space", stored, "trial_hours", trial_hours);
+    SN_TRY(sn_study_settings_agree(study, settings, error));
+done:
+    json_decref(settings);
+    json_decref(stored);
+    return status;
+}
+
+static sn_status search_simulation(cli_context *context, sn_study **study, const sn_space *space,
+                                   const search_options *options, sn_error *error)
+{
+    sn_status status;
+    sn_search_state state;
+    double seconds;
+    sn_simulation simulation = {.space = space, .seconds = options->simulate};
+    const cli_searching searching = {
+        .space = space,
+        .objective = sn_simulation_objective(&simulation),
+        .algorithm = options->algorithm,
+        .seed = (uint32_t)options->training.seed,
+        .iterations = (int)options->iterations,
+        .workers = (int)options->workers,
+        .epochs = SN_SIMULATION_EPOCHS,
+    };
+    SN_TRY(sn_study_open(study, options->output, error));
+    SN_TRY(simulation_agrees(*study, space, options->trial_hours, error));
+    SN_TRY(crew_create(&simulation.crew, options, 1, error));
+    SN_TRY(cli_searching_run(&state, &seconds, context, *study, &searching, error));
+    printf("%-32snone: trainings were simulated\n", "model");
+    cli_searching_print(&state, seconds, searching.workers);
+done:
+    sn_crew_free(simulation.crew);
+    return status;
+}
+
+/* ---- the command ---- */
 
 sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *error)
 {
     sn_status status;
     const char *dataset;
-    char *cache = NULL;
-    search_options options = {.training = cli_training_defaults(), .space = "segnas11", .iterations = 300};
-    sn_task_options task_options;
+    search_options options = {.training = cli_training_defaults(),
+                              .space = "segnas11",
+                              .algorithm = "crs",
+                              .iterations = 300,
+                              .workers = 1,
+                              .simulate = NOT_SIMULATED};
     sn_study *study = NULL;
     sn_space space = {0};
-    sn_task task = {0};
-    sn_trials trials = {.space = &space, .task = &task};
+    options.training.threads = 0; /* not given */
     SN_TRY(parse(&dataset, &options, argc, argv, error));
-    trials.folder = options.output;
-    SN_TRY(cli_training_apply(&task_options, &trials.run, &options.training, dataset, error));
+    resolve_threads(&options);
     SN_TRY(sn_space_load(&space, options.space, error));
     if (sn_space_dimensions(&space) == 0) {
         status =
@@ -224,22 +289,15 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
                          options.space);
         goto done;
     }
-    SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
-    SN_TRY(sn_study_open(&study, options.output, error));
-    SN_TRY(resolve_memory(&trials.run.memory, study, error));
-    SN_TRY(settings_agree(study, &trials, error));
-    cli_training_announce(&task);
-    SN_TRY(sn_path_join(&cache, options.output, "cache", error));
-    SN_TRY(sn_task_build(&task, cache, trials.run.threads, context->progress, error));
-    SN_TRY(announce(study, &trials, (int)options.iterations, error));
-    SN_TRY(run_search(context, study, &trials, &options, error));
+    if (options.simulate == NOT_SIMULATED)
+        SN_TRY(search_dataset(context, &study, &space, dataset, &options, error));
+    else
+        SN_TRY(search_simulation(context, &study, &space, &options, error));
 done:
     if (status == SN_OK || status == SN_ERR_INTERRUPTED)
         sn_study_close(study);
     else
         sn_study_abandon(study);
-    sn_task_clear(&task);
     sn_space_clear(&space);
-    sn_free(cache);
     return status;
 }

@@ -58,9 +58,18 @@ static sn_status arch_of_study(sn_arch *arch, const char *folder, sn_error *erro
 {
     sn_status status;
     sn_study *study = NULL;
-    json_t *root = NULL;
+    json_t *root = NULL, *simulated = NULL;
     const char *text = NULL;
     SN_TRY(sn_study_open_read(&study, folder, error));
+    SN_TRY(sn_study_setting_get(&simulated, study, "simulated", error));
+    if (json_is_true(simulated)) {
+        status =
+            sn_error_set(error, SN_ERR_INPUT,
+                         "%s: its trainings were simulated, so its best network means nothing; give a study "
+                         "of a data set",
+                         folder);
+        goto done;
+    }
     SN_TRY(sn_study_json(&root, study, error));
     json_unpack(root, "{s:{s:s}}", "best", "arch", &text);
     if (text == NULL) {
@@ -71,6 +80,7 @@ static sn_status arch_of_study(sn_arch *arch, const char *folder, sn_error *erro
     SN_TRY(sn_arch_parse(arch, text, error));
 done:
     json_decref(root);
+    json_decref(simulated);
     sn_study_close(study);
     return status;
 }

@@ -5,7 +5,20 @@
 
 #include "base/clock.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "search/ahead.h"
+
+/* A training under way, or a worker that is idle. */
+struct sn_search_reporter {
+    struct search *owner;
+    sn_point *point; /* NULL: idle */
+    int64_t trial;
+    int epoch;     /* that it has reached */
+    double began;  /* the last attempt, monotonic seconds */
+    bool stopping; /* it was told to stop */
+    bool crowded;  /* another training was under way at some time */
+};
 
 /* A search under way. */
 typedef struct search {
@@ -13,29 +26,16 @@ typedef struct search {
     sn_study *study;
     const sn_optimiser_settings *optimiser;
     const sn_search_objective *objective;
+    const sn_search_options *options;
     const sn_search_observer *observer; /* never NULL */
-    double *points;                     /* (capacity, dimension), the first state->committed are set */
-    double *values;                     /* (capacity) */
-    int capacity;
-    double training_seconds; /* of all finished trainings */
+    sn_ledger *ledger;
+    double *points;  /* (capacity, dimension), the first state->committed are set */
+    double *values;  /* (capacity) */
+    double *trained; /* (capacity) answers of trainings, the first trained_count are set */
+    int capacity, trained_count;
+    sn_search_reporter *workers; /* (options->workers) */
+    double training_seconds;     /* of all finished trainings */
 } search;
-
-struct sn_search_reporter {
-    search *owner;
-    const sn_proposal *proposal;
-    int64_t trial;
-    double began; /* the last attempt, monotonic seconds */
-};
-
-/* The result of a network, out of the study. */
-typedef struct known_trial {
-    int64_t id;
-    bool finished;
-    bool used; /* an earlier iteration rests on it */
-    sn_outcome outcome;
-    double dice;
-    char *reason;
-} known_trial;
 
 double sn_search_value(double dice)
 {
@@ -59,11 +59,26 @@ void sn_trial_result_clear(sn_trial_result *result)
     *result = (sn_trial_result){.reason = NULL};
 }
 
-/* ---- the trials ---- */
+/* ---- the trainings ---- */
+
+/* The epochs that the running trainings have reached. */
+static void epochs_count(search *self)
+{
+    sn_search_state *state = self->state;
+    state->least_epoch = state->most_epoch = 0;
+    for (int i = 0, met = 0; i < self->options->workers; i++) {
+        const sn_search_reporter *worker = &self->workers[i];
+        if (worker->point == NULL)
+            continue;
+        state->least_epoch =
+            met++ == 0 || worker->epoch < state->least_epoch ? worker->epoch : state->least_epoch;
+        state->most_epoch = worker->epoch > state->most_epoch ? worker->epoch : state->most_epoch;
+    }
+}
 
 static sn_status attempt_begin(sn_search_reporter *reporter, sn_error *error)
 {
-    const sn_proposal *proposal = reporter->proposal;
+    const sn_proposal *proposal = &reporter->point->proposal;
     sn_study_trial trial = {
         .network = proposal->network,
         .arch = proposal->arch,
@@ -74,32 +89,43 @@ static sn_status attempt_begin(sn_search_reporter *reporter, sn_error *error)
     return sn_study_trial_begin(&reporter->trial, reporter->owner->study, &trial, error);
 }
 
-sn_status sn_search_report_retry(sn_search_reporter *reporter, sn_error *error)
+sn_status sn_search_report_retry(sn_search_reporter *reporter, const char *death, sn_error *error)
 {
-    return attempt_begin(reporter, error);
+    sn_status status;
+    sn_log(SN_LOG_WARNING, "%s: %s; it is started again", reporter->point->proposal.arch, death);
+    SN_TRY(sn_study_retry_append(reporter->owner->study, reporter->trial, death, error));
+    SN_TRY(attempt_begin(reporter, error));
+done:
+    return status;
 }
 
 sn_status sn_search_report_epoch(sn_search_reporter *reporter, int epoch, double loss, double dice,
                                  double seconds, sn_error *error)
 {
-    const search *self = reporter->owner;
+    search *self = reporter->owner;
     sn_study_epoch row = {
         .trial = reporter->trial, .epoch = epoch, .loss = loss, .dice = dice, .seconds = seconds};
     sn_status status = sn_study_epoch_append(self->study, &row, error);
-    if (status == SN_OK && self->observer->epoch_done != NULL)
+    if (status != SN_OK)
+        return status;
+    reporter->epoch = epoch;
+    epochs_count(self);
+    if (self->observer->epoch_done != NULL)
         self->observer->epoch_done(self->state, &row, self->observer->context);
-    return status;
+    return SN_OK;
 }
 
-static sn_status trial_finish(search *self, const sn_search_reporter *reporter, const sn_trial_result *result,
-                              sn_error *error)
+/* Store the result of a training; all about it is in the ledger then. */
+static sn_status training_finish(search *self, const sn_search_reporter *worker,
+                                 const sn_trial_result *result, sn_error *error)
 {
+    sn_status status;
     sn_study_trial trial = {
-        .id = reporter->trial,
+        .id = worker->trial,
         .outcome = result->outcome,
         .reason = result->reason,
         .dice = NAN,
-        .seconds = sn_clock_now() - reporter->began,
+        .seconds = sn_clock_now() - worker->began,
     };
     if (result->outcome == SN_OUTCOME_TRAINED && isfinite(result->dice)) {
         trial.dice = result->dice;
@@ -108,52 +134,170 @@ static sn_status trial_finish(search *self, const sn_search_reporter *reporter, 
         trial.outcome = SN_OUTCOME_FAILED;
         trial.reason = "the validation Dice is not a number";
     }
+    SN_TRY(sn_study_trial_finish(self->study, &trial, error));
+    SN_TRY(sn_network_learn(worker->point->network, &trial, error));
+    worker->point->network->fresh = true;
     self->training_seconds += trial.seconds;
-    return sn_study_trial_finish(self->study, &trial, error);
+    self->state->ahead++;
+done:
+    return status;
 }
 
-static sn_status trial_run(search *self, const sn_proposal *proposal, const double *x, sn_error *error)
+/* Out of memory beside others says nothing about the network: it is trained again, by itself. */
+static sn_status training_defer(search *self, const sn_search_reporter *worker, const sn_trial_result *result,
+                                sn_error *error)
 {
-    const sn_search_objective *objective = self->objective;
+    const sn_proposal *proposal = &worker->point->proposal;
+    worker->point->network->alone = true;
+    sn_log(SN_LOG_WARNING, "%s: %s, beside other trainings; it will be tried alone", proposal->arch,
+           result->reason);
+    return sn_study_retry_append(self->study, worker->trial, result->reason, error);
+}
+
+/* Take the result of one training; `*worker` is SN_NO_WORKER where none has ended. */
+static sn_status training_take(int *worker, search *self, bool wait, sn_error *error)
+{
     sn_status status;
+    const sn_search_objective *objective = self->objective;
     sn_trial_result result = {.reason = NULL};
-    sn_search_reporter reporter = {.owner = self, .proposal = proposal};
-    SN_TRY(attempt_begin(&reporter, error));
-    if (self->observer->trial_started != NULL)
-        self->observer->trial_started(self->state, proposal, self->observer->context);
-    SN_TRY(objective->train(&result, proposal, x, self->optimiser->dimension, &reporter, objective->context,
-                            error));
-    SN_TRY(trial_finish(self, &reporter, &result, error));
+    SN_TRY(objective->wait(worker, &result, wait, objective->context, error));
+    if (*worker == SN_NO_WORKER)
+        goto done;
+    sn_search_reporter *ended = &self->workers[*worker];
+    self->state->stopped += result.stopped;
+    if (!result.stopped && result.outcome == SN_OUTCOME_MEMORY && ended->crowded)
+        SN_TRY(training_defer(self, ended, &result, error));
+    else if (!result.stopped)
+        SN_TRY(training_finish(self, ended, &result, error));
+    ended->point->network->worker = SN_NO_WORKER;
+    *ended = (sn_search_reporter){.owner = self};
+    self->state->running--;
+    epochs_count(self);
 done:
     sn_trial_result_clear(&result);
     return status;
 }
 
-static sn_status known_trial_take(const sn_study_trial *trial, void *context, sn_error *error)
+/* Wait until a training has ended; then take all that have. */
+static sn_status trainings_take(search *self, sn_error *error)
 {
-    known_trial *known = context;
-    known->id = trial->id;
-    known->finished = trial->finished != 0;
-    known->used = trial->first_iteration != 0;
-    known->outcome = trial->outcome;
-    known->dice = trial->dice;
-    return trial->reason == NULL ? SN_OK : sn_string_copy(&known->reason, trial->reason, error);
+    int worker;
+    sn_status status = training_take(&worker, self, true, error);
+    while (status == SN_OK && worker != SN_NO_WORKER && self->state->running > 0)
+        status = training_take(&worker, self, false, error);
+    return status;
 }
 
-/*
- * Find the result of a network, after training it if there is none. A training that was finished before the
- * process was killed, but not committed as an iteration, is found here as if it had just ended.
- */
-static sn_status trial_obtain(known_trial *known, search *self, const sn_proposal *proposal, const double *x,
-                              sn_error *error)
+static sn_status training_begin(search *self, int worker, sn_point *point, sn_error *error)
 {
     sn_status status;
-    SN_TRY(sn_study_trial_find(self->study, proposal->network, known_trial_take, known, error));
-    if (!known->finished) {
-        SN_TRY(trial_run(self, proposal, x, error));
-        SN_TRY(sn_study_trial_find(self->study, proposal->network, known_trial_take, known, error));
+    const sn_search_objective *objective = self->objective;
+    sn_search_reporter *reporter = &self->workers[worker];
+    *reporter = (sn_search_reporter){.owner = self, .point = point};
+    SN_TRY(attempt_begin(reporter, error));
+    SN_TRY(objective->begin(worker, &point->proposal, point->x, self->optimiser->dimension, reporter,
+                            objective->context, error));
+    point->network->worker = worker;
+    self->state->running++;
+    for (int i = 0; i < self->options->workers && self->state->running > 1; i++)
+        self->workers[i].crowded = true;
+    epochs_count(self);
+    if (self->observer->trial_started != NULL)
+        self->observer->trial_started(self->state, &point->proposal, self->observer->context);
+done:
+    if (status != SN_OK)
+        reporter->point = NULL;
+    return status;
+}
+
+/* ---- what is trained next ---- */
+
+static int worker_idle(const search *self)
+{
+    for (int i = 0; i < self->options->workers; i++)
+        if (self->workers[i].point == NULL)
+            return i;
+    return SN_NO_WORKER;
+}
+
+/* Whether a network's plan fits beside those of the running ones; if none is running, it does. */
+static bool memory_suffices(const search *self, const sn_point *point)
+{
+    int64_t planned = point->proposal.planned_bytes;
+    bool alone = point->network->alone;
+    for (int i = 0; i < self->options->workers; i++) {
+        const sn_point *other = self->workers[i].point;
+        planned += other == NULL ? 0 : other->proposal.planned_bytes;
+        alone = alone || (other != NULL && other->network->alone);
+    }
+    bool fits = self->options->memory == 0 || planned <= self->options->memory;
+    return self->state->running == 0 || (fits && !alone);
+}
+
+static bool is_listed(const sn_ahead *list, int count, const sn_point *point)
+{
+    for (int i = 0; i < count; i++)
+        if (list[i].point->network == point->network)
+            return true;
+    return false;
+}
+
+/* Give idle workers what is listed. Where memory is short, room is made for the first and others are left. */
+static sn_status workers_begin(search *self, const sn_ahead *list, int count, sn_error *error)
+{
+    sn_status status = SN_OK;
+    for (int i = 0; i < count; i++) {
+        int worker = worker_idle(self);
+        if (list[i].point->network->worker != SN_NO_WORKER)
+            continue;
+        if (worker == SN_NO_WORKER || (i == 0 && !memory_suffices(self, list[i].point)))
+            break;
+        if (memory_suffices(self, list[i].point))
+            SN_TRY(training_begin(self, worker, list[i].point, error));
     }
 done:
+    return status;
+}
+
+/* Stop trainings that are not listed any more, as many as listed ones wait for a worker. */
+static void workers_release(search *self, const sn_ahead *list, int count)
+{
+    int waiting = 0;
+    for (int i = 0; i < count; i++)
+        waiting += list[i].point->network->worker == SN_NO_WORKER;
+    for (int i = 0; i < self->options->workers && waiting > 0; i++) {
+        sn_search_reporter *worker = &self->workers[i];
+        if (worker->point == NULL || is_listed(list, count, worker->point))
+            continue;
+        waiting--;
+        if (!worker->stopping)
+            self->objective->stop(i, self->objective->context);
+        worker->stopping = true;
+    }
+}
+
+/* Let the workers train what will most probably be asked. */
+static sn_status workers_employ(search *self, sn_error *error)
+{
+    sn_status status;
+    sn_ahead *list = NULL;
+    int count = 0;
+    const sn_ahead_input input = {
+        .optimiser = self->optimiser,
+        .ledger = self->ledger,
+        .points = self->points,
+        .values = self->values,
+        .count = self->state->committed,
+        .iterations = self->options->iterations,
+        .trained = self->trained,
+        .trained_count = self->trained_count,
+    };
+    SN_TRY(sn_alloc(&list, (size_t)self->options->workers, sizeof *list, error));
+    SN_TRY(sn_ahead_look(list, &count, self->options->workers, &input, error));
+    SN_TRY(workers_begin(self, list, count, error));
+    workers_release(self, list, count);
+done:
+    sn_free(list);
     return status;
 }
 
@@ -167,6 +311,8 @@ static void iteration_count(search *self, const sn_study_iteration *iteration)
     memcpy(self->points + (size_t)state->committed * dimension, iteration->x, dimension * sizeof(double));
     self->values[state->committed++] = iteration->f;
     state->trained += iteration->outcome == SN_OUTCOME_TRAINED;
+    if (iteration->outcome == SN_OUTCOME_TRAINED || iteration->outcome == SN_OUTCOME_FAILED)
+        self->trained[self->trained_count++] = iteration->f;
     bool better = state->best_iteration == 0 || iteration->f < self->values[state->best_iteration - 1];
     if (isfinite(iteration->dice) && better) {
         state->best_iteration = iteration->number;
@@ -175,14 +321,14 @@ static void iteration_count(search *self, const sn_study_iteration *iteration)
     }
 }
 
-/* Expect of each open iteration what the committed ones cost on average. */
+/* Expect of each open iteration what the committed ones cost on average; the workers share it. */
 static void time_estimate(search *self)
 {
     sn_search_state *state = self->state;
     int open = state->iterations - state->committed;
-    state->seconds_left = self->training_seconds > 0 && state->committed > 0
-                              ? self->training_seconds / state->committed * (open > 0 ? open : 0)
-                              : NAN;
+    double cost = self->training_seconds / self->options->workers;
+    state->seconds_left =
+        cost > 0 && state->committed > 0 ? cost / state->committed * (open > 0 ? open : 0) : NAN;
 }
 
 static sn_status iteration_commit(search *self, const sn_study_iteration *iteration, sn_error *error)
@@ -197,38 +343,58 @@ static sn_status iteration_commit(search *self, const sn_study_iteration *iterat
     return SN_OK;
 }
 
-/* Ask one question, find its answer, commit it. `x` is (dimension) of scratch. */
-static sn_status search_step(search *self, double *x, sn_error *error)
+/* Fill in what rests on a training, which is used from now on. */
+static void iteration_rest(search *self, sn_study_iteration *iteration, sn_network *network)
 {
-    const sn_search_objective *objective = self->objective;
-    int dimension = self->optimiser->dimension;
+    iteration->trial = network->trial;
+    iteration->outcome = network->used ? SN_OUTCOME_REPEATED : network->outcome;
+    iteration->reason = network->reason;
+    iteration->dice = network->dice;
+    self->state->ahead -= !network->used;
+    if (network->fresh && !network->used)
+        self->state->counted_seconds += network->seconds;
+    network->used = true;
+}
+
+/* Ask one question and commit its answer, where that is known. `x` is (dimension) of scratch. */
+static sn_status question_step(bool *known, search *self, double *x, sn_error *error)
+{
     sn_status status;
-    sn_proposal proposal = {.arch = NULL};
-    known_trial known = {.dice = NAN};
+    sn_point *point;
+    double f;
     SN_TRY(sn_optimiser_ask(x, self->optimiser, self->points, self->values, self->state->committed, error));
-    SN_TRY(objective->propose(&proposal, x, dimension, objective->context, error));
+    SN_TRY(sn_ledger_point(&point, self->ledger, x, error));
+    *known = sn_point_answer(&f, point);
+    if (!*known)
+        goto done;
     sn_study_iteration iteration = {
         .number = self->state->committed + 1,
-        .dimension = dimension,
+        .dimension = self->optimiser->dimension,
         .x = x,
-        .arch = proposal.arch,
-        .network = proposal.network,
-        .outcome = proposal.outcome,
-        .reason = proposal.reason,
+        .arch = point->proposal.arch,
+        .network = point->proposal.network,
+        .outcome = point->proposal.outcome,
+        .reason = point->proposal.reason,
         .dice = NAN,
+        .f = f,
     };
-    if (proposal.outcome == SN_OUTCOME_TRAINED) {
-        SN_TRY(trial_obtain(&known, self, &proposal, x, error));
-        iteration.trial = known.id;
-        iteration.outcome = known.used ? SN_OUTCOME_REPEATED : known.outcome;
-        iteration.reason = known.reason;
-        iteration.dice = known.dice;
-    }
-    iteration.f = sn_search_value(iteration.dice);
+    if (point->network != NULL)
+        iteration_rest(self, &iteration, point->network);
     SN_TRY(iteration_commit(self, &iteration, error));
 done:
-    sn_free(known.reason);
-    sn_proposal_clear(&proposal);
+    return status;
+}
+
+/* Commit all answers that are known. */
+static sn_status answers_commit(search *self, double *x, sn_error *error)
+{
+    sn_status status = SN_OK;
+    bool known = true;
+    while (known && self->state->committed < self->options->iterations) {
+        SN_TRY(sn_interrupt_check(error));
+        SN_TRY(question_step(&known, self, x, error));
+    }
+done:
     return status;
 }
 
@@ -256,12 +422,20 @@ static sn_status settings_agree(sn_study *study, const sn_optimiser_settings *op
     return status;
 }
 
-static sn_status seconds_add(const sn_study_trial *trial, void *context, sn_error *error)
+/* A training that was finished before the process was killed is found as if it had just ended. */
+static sn_status trial_load(const sn_study_trial *trial, void *context, sn_error *error)
 {
-    double *seconds = context;
-    (void)error;
-    *seconds += trial->finished != 0 ? trial->seconds : 0;
-    return SN_OK;
+    sn_status status;
+    search *self = context;
+    sn_network *network;
+    if (trial->finished == 0)
+        return SN_OK;
+    SN_TRY(sn_ledger_network(&network, self->ledger, trial->network, error));
+    SN_TRY(sn_network_learn(network, trial, error));
+    self->training_seconds += trial->seconds;
+    self->state->ahead += trial->first_iteration == 0;
+done:
+    return status;
 }
 
 static sn_status capacity_count(const sn_study_iteration *iteration, void *context, sn_error *error)
@@ -291,11 +465,26 @@ static sn_status search_load(search *self, sn_error *error)
     SN_TRY(
         sn_alloc(&self->points, (size_t)self->capacity * self->optimiser->dimension, sizeof(double), error));
     SN_TRY(sn_alloc(&self->values, (size_t)self->capacity, sizeof(double), error));
+    SN_TRY(sn_alloc(&self->trained, (size_t)self->capacity, sizeof(double), error));
+    SN_TRY(sn_alloc(&self->workers, (size_t)self->options->workers, sizeof *self->workers, error));
+    SN_TRY(sn_ledger_create(&self->ledger, self->objective, self->optimiser->dimension, error));
     SN_TRY(sn_study_iterations_visit(self->study, iteration_load, self, error));
-    SN_TRY(sn_study_trials_visit(self->study, seconds_add, &self->training_seconds, error));
+    SN_TRY(sn_study_trials_visit(self->study, trial_load, self, error));
     time_estimate(self);
 done:
     return status;
+}
+
+static void search_clear(search *self)
+{
+    self->objective->end(self->objective->context);
+    self->state->stopped += self->state->running;
+    self->state->running = 0;
+    sn_ledger_free(self->ledger);
+    sn_free(self->points);
+    sn_free(self->values);
+    sn_free(self->trained);
+    sn_free(self->workers);
 }
 
 sn_status sn_search_run(sn_search_state *state, sn_study *study, const sn_optimiser_settings *optimiser,
@@ -310,19 +499,21 @@ sn_status sn_search_run(sn_search_state *state, sn_study *study, const sn_optimi
         .study = study,
         .optimiser = optimiser,
         .objective = objective,
+        .options = options,
         .observer = options->observer == NULL ? &nobody : options->observer,
     };
     *state = (sn_search_state){.iterations = options->iterations, .best_dice = NAN, .seconds_left = NAN};
     SN_TRY(settings_agree(study, optimiser, error));
     SN_TRY(search_load(&self, error));
     SN_TRY(sn_alloc(&x, (size_t)optimiser->dimension, sizeof *x, error));
+    SN_TRY(answers_commit(&self, x, error));
     while (state->committed < options->iterations) {
-        SN_TRY(sn_interrupt_check(error));
-        SN_TRY(search_step(&self, x, error));
+        SN_TRY(workers_employ(&self, error));
+        SN_TRY(trainings_take(&self, error));
+        SN_TRY(answers_commit(&self, x, error));
     }
 done:
+    search_clear(&self);
     sn_free(x);
-    sn_free(self.points);
-    sn_free(self.values);
     return status;
 }

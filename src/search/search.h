@@ -3,7 +3,9 @@
  *
  * What a point stands for and how a network is trained are the objective's business. The order of the answers
  * is the trajectory; it depends on the optimiser's settings and the objective only, never on when a process
- * was stopped and started again.
+ * was stopped and started again, and not on the number of workers: those that the next question leaves idle
+ * train what will most probably be asked after it (search/ahead.h), and answers are committed in the
+ * optimiser's order.
  */
 #ifndef SN_SEARCH_SEARCH_H
 #define SN_SEARCH_SEARCH_H
@@ -16,6 +18,8 @@
 /* docs/method.md section 7 */
 #define SN_SEARCH_WORST_F 10.0    /* f of a point without a Dice */
 #define SN_SEARCH_LEAST_DICE 1e-4 /* -ln of it is the largest f of a trained network */
+
+enum { SN_SEARCH_WORKERS = 1024, SN_NO_WORKER = -1 };
 
 /** f = -ln(max(dice, 1e-4)); 10 where dice is not a number. */
 double sn_search_value(double dice);
@@ -39,6 +43,7 @@ typedef struct sn_trial_result {
     char *reason;       /* why it is not trained; else NULL */
     double dice;        /* mean validation Dice of the best epoch; used where it is trained */
     char *labels;       /* JSON object, label name -> validation Dice; may be NULL */
+    bool stopped;       /* it was told to stop before there was a result; nothing else is set */
 } sn_trial_result;
 
 void sn_trial_result_clear(sn_trial_result *result);
@@ -46,14 +51,14 @@ void sn_trial_result_clear(sn_trial_result *result);
 /** What a running training reports to; it stores at once. */
 typedef struct sn_search_reporter sn_search_reporter;
 
-/** The training is attempted again, e.g. since its process died. Epochs reported again replace the first. */
-sn_status sn_search_report_retry(sn_search_reporter *reporter, sn_error *error);
+/** The training begins again, since it died as `death` says. Epochs reported again replace the first. */
+sn_status sn_search_report_retry(sn_search_reporter *reporter, const char *death, sn_error *error);
 
 /** An epoch (1, 2, ...) ended: mean training loss, mean validation Dice (NaN: not measured). */
 sn_status sn_search_report_epoch(sn_search_reporter *reporter, int epoch, double loss, double dice,
                                  double seconds, sn_error *error);
 
-/** What is searched. Both functions are pure: the same arguments give the same answer, whenever asked. */
+/** What is searched, and who trains. What a point stands for and what a training gives depend on x alone. */
 typedef struct sn_search_objective {
     /**
      * Say what a point stands for; no training, microseconds to milliseconds.
@@ -64,14 +69,26 @@ typedef struct sn_search_objective {
     sn_status (*propose)(sn_proposal *proposal, const double *x, int dimension, void *context,
                          sn_error *error);
     /**
-     * Train the network of `x`. A training that fails is a result; an error ends the search, which can go on
-     * later.
+     * Begin to train the network of `x`; returns at once.
      *
-     * @param[out] result   zeroed before; cleared by the search, also after an error
-     * @param[in]  proposal of x, its outcome SN_OUTCOME_TRAINED
+     * @param[in] worker   idle, 0 <= worker < workers
+     * @param[in] proposal of x, its outcome SN_OUTCOME_TRAINED; it and x stay where they are
+     * @param[in] reporter of this training, until it ends
      */
-    sn_status (*train)(sn_trial_result *result, const sn_proposal *proposal, const double *x, int dimension,
+    sn_status (*begin)(int worker, const sn_proposal *proposal, const double *x, int dimension,
                        sn_search_reporter *reporter, void *context, sn_error *error);
+    /**
+     * Wait for the end of one of the trainings. One that fails is a result; an error ends the search, which
+     * can go on later.
+     *
+     * @param[out] worker that is idle now; SN_NO_WORKER: none has ended, and `wait` is false
+     * @param[out] result zeroed before; cleared by the search, also after an error
+     */
+    sn_status (*wait)(int *worker, sn_trial_result *result, bool wait, void *context, sn_error *error);
+    /** Tell a worker to stop its training; `wait` says when it has. */
+    void (*stop)(int worker, void *context);
+    /** Stop all that run; when it returns, nothing is running or reports any more. */
+    void (*end)(void *context);
     void *context;
 } sn_search_objective;
 
@@ -84,6 +101,11 @@ typedef struct sn_search_state {
     double best_dice;                /* NaN: none yet */
     char best_network[SN_HASH_TEXT]; /* key; empty: none yet */
     double seconds_left; /* estimate for the open iterations; NaN before the first training ended */
+    int running;         /* trainings under way */
+    int stopped;         /* trainings of this call that were stopped: they were begun on a wrong guess */
+    int ahead;           /* trainings with a result that no answer rests on yet */
+    int least_epoch, most_epoch; /* that a running training has reached; 0: none has ended one */
+    double counted_seconds;      /* of the trainings of this call that answers rest on */
 } sn_search_state;
 
 /** Who watches; each may be NULL. What the arguments point to is valid during the call. */
@@ -97,12 +119,14 @@ typedef struct sn_search_observer {
 
 typedef struct sn_search_options {
     int iterations;                     /* answers wanted, those already in the study counted */
+    int workers;                        /* trainings at once, 1 to SN_SEARCH_WORKERS */
+    int64_t memory;                     /* bytes that all of them may plan for together; 0: no limit */
     const sn_search_observer *observer; /* may be NULL */
 } sn_search_options;
 
 #define SN_SEARCH_OPTIONS_INIT                                                                               \
     {                                                                                                        \
-        .iterations = 300, .observer = NULL                                                                  \
+        .iterations = 300, .workers = 1, .observer = NULL                                                    \
     }
 
 /**

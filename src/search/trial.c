@@ -2,13 +2,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "search/remote.h"
+#include "search/simulate.h"
 
 #define MODEL ".safetensors"
 #define CHECKPOINT ".checkpoint"
@@ -88,7 +89,20 @@ done:
     return status;
 }
 
-static sn_status train(sn_trial_result *result, const sn_proposal *proposal, const double *x, int dimension,
+/*
+ * A worker that needs twice its plan and much beside it, for the program, the stacks of threads and the
+ * copies that a checkpoint is made from, is out of control: it shall fail before the machine does.
+ */
+static int64_t memory_limit(const sn_trials *trials, const sn_proposal *proposal)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return (void)trials, (void)proposal, 0; /* its own tables are larger */
+#else
+    return 2 * proposal->planned_bytes + (1 << 30) + ((int64_t)trials->run.threads << 24);
+#endif
+}
+
+static sn_status begin(int worker, const sn_proposal *proposal, const double *x, int dimension,
                        sn_search_reporter *reporter, void *context, sn_error *error)
 {
     sn_status status;
@@ -96,15 +110,31 @@ static sn_status train(sn_trial_result *result, const sn_proposal *proposal, con
     json_t *job = NULL;
     (void)x, (void)dimension;
     SN_TRY(make_job(&job, trials, proposal, error));
-    SN_TRY(sn_remote_train(result, job, trials->folder, proposal->network, reporter, error));
+    SN_TRY(sn_crew_begin(trials->crew, worker, job, proposal->network, memory_limit(trials, proposal),
+                         reporter, error));
 done:
     json_decref(job);
     return status;
 }
 
+static sn_status wait_for(int *worker, sn_trial_result *result, bool wait, void *context, sn_error *error)
+{
+    return sn_crew_wait(worker, result, wait, ((sn_trials *)context)->crew, error);
+}
+
+static void stop(int worker, void *context)
+{
+    sn_crew_stop(((sn_trials *)context)->crew, worker);
+}
+
+static void end(void *context)
+{
+    sn_crew_end(((sn_trials *)context)->crew);
+}
+
 sn_search_objective sn_trials_objective(sn_trials *trials)
 {
-    return (sn_search_objective){.propose = propose, .train = train, .context = trials};
+    return (sn_search_objective){propose, begin, wait_for, stop, end, trials};
 }
 
 /* ---- the worker's side ---- */
@@ -113,11 +143,17 @@ static sn_status report_epoch(const sn_train_epoch *epoch, void *context, sn_err
 {
     sn_status status;
     json_t *report = NULL;
-    SN_TRY(sn_remote_epoch(&report, epoch->epoch, epoch->loss, epoch->dice, epoch->seconds, error));
+    SN_TRY(sn_crew_epoch(&report, epoch->epoch, epoch->loss, epoch->dice, epoch->seconds, error));
     SN_TRY(sn_worker_report(context, report, error));
 done:
     json_decref(report);
     return status;
+}
+
+static void report_image(int epoch, int done_images, int total, void *context)
+{
+    (void)epoch, (void)done_images, (void)total;
+    sn_worker_beat(context);
 }
 
 /* The run and the paths of a job; strings belong to the job. */
@@ -149,10 +185,11 @@ sn_status sn_trial_handler(json_t **result, const json_t *job, sn_worker_reporte
     sn_task task = {0};
     sn_task_run run = {.threads = 1};
     sn_train_result trained = {0};
-    sn_train_observer observer = {.epoch_done = report_epoch, .context = reporter};
+    sn_train_observer observer = {report_image, report_epoch, reporter};
     const char *model;
     json_t *data, *labels = NULL;
-    (void)context;
+    if (sn_simulation_owns(job))
+        return sn_simulation_handler(result, job, reporter, context, error);
     SN_TRY(read_job(&run, &model, job, error));
     SN_TRY(sn_json_object(&data, job, "task", "job", error));
     SN_TRY(sn_task_open(&task, data, error));
@@ -170,18 +207,51 @@ done:
 
 /* ---- the models ---- */
 
-sn_status sn_trials_keep(const char *folder, const char *best, sn_error *error)
+/* What the study says of the network of a file. */
+typedef struct file_owner {
+    bool finished, used;
+    double dice; /* NaN: none */
+} file_owner;
+
+static sn_status owner_read(const sn_study_trial *trial, void *context, sn_error *error)
+{
+    (void)error;
+    *(file_owner *)context = (file_owner){trial->finished != 0, trial->first_iteration != 0,
+                                          trial->finished != 0 ? trial->dice : NAN};
+    return SN_OK;
+}
+
+/* Whether a file of STUDY/models may go. Any other name than <key>.safetensors and <key>.checkpoint stays. */
+static sn_status file_is_useless(bool *useless, sn_study *study, const char *name, const char *best,
+                                 double best_dice, sn_error *error)
+{
+    char network[SN_HASH_TEXT] = "";
+    file_owner owner = {.dice = NAN};
+    const char *suffix = strchr(name, '.');
+    *useless = false;
+    if (suffix == NULL || suffix - name != SN_HASH_TEXT - 1 ||
+        (strcmp(suffix, MODEL) != 0 && strcmp(suffix, CHECKPOINT) != 0))
+        return SN_OK;
+    memcpy(network, name, SN_HASH_TEXT - 1);
+    sn_status status = sn_study_trial_find(study, network, owner_read, &owner, error);
+    bool better = isfinite(owner.dice) && (best[0] == '\0' || owner.dice > best_dice);
+    bool wanted = strcmp(network, best) == 0 || (!owner.used && better);
+    *useless = owner.finished && (strcmp(suffix, CHECKPOINT) == 0 || !wanted);
+    return status;
+}
+
+sn_status sn_trials_tidy(sn_study *study, const char *best, double best_dice, sn_error *error)
 {
     sn_status status;
     char *models = NULL, *path = NULL;
     DIR *directory = NULL;
     const struct dirent *entry;
-    size_t length = strlen(best);
-    SN_TRY(sn_path_join(&models, folder, "models", error));
+    SN_TRY(sn_path_join(&models, sn_study_folder(study), "models", error));
     directory = opendir(models);
     while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        if (entry->d_name[0] == '.' || (length > 0 && strncmp(entry->d_name, best, length) == 0 &&
-                                        strcmp(entry->d_name + length, MODEL) == 0))
+        bool useless;
+        SN_TRY(file_is_useless(&useless, study, entry->d_name, best, best_dice, error));
+        if (!useless)
             continue;
         SN_TRY(sn_path_join(&path, models, entry->d_name, error));
         if (unlink(path) != 0 && errno != ENOENT) {

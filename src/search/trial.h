@@ -1,13 +1,14 @@
 /**
  * Trials: what the search's points mean and how their networks are trained, each in a worker process.
  *
- * STUDY/models holds the best network so far and the state of the one in training; best.safetensors is the
- * winner.
+ * STUDY/models holds the best network so far, those that may yet become it, and the states of trainings that
+ * are not finished; best.safetensors is the winner.
  */
 #ifndef SN_SEARCH_TRIAL_H
 #define SN_SEARCH_TRIAL_H
 
 #include "arch/space.h"
+#include "search/crew.h"
 #include "search/search.h"
 #include "search/worker.h"
 #include "train/task.h"
@@ -17,25 +18,34 @@ typedef struct sn_trials {
     const sn_task *task;
     const char *folder; /* of the study */
     sn_task_run run;    /* how each network is trained; arch and checkpoint are set for each */
+    sn_crew *crew;      /* who trains */
 } sn_trials;
 
 /** The objective of a search over `trials`, which it keeps by reference. */
 sn_search_objective sn_trials_objective(sn_trials *trials);
 
-/** The worker's side: trains the job's network, reports each epoch, writes its model. No context. */
+/** The worker: trains the job's network, reports each epoch, writes its model; or simulates. No context. */
 sn_worker_handler sn_trial_handler;
 
-/** Remove the models of all networks but `best` (a key; may be empty) from STUDY/models. SN_ERR_IO. */
-sn_status sn_trials_keep(const char *folder, const char *best, sn_error *error);
+/**
+ * Remove from STUDY/models the models that cannot become the best one any more, and the states of finished
+ * trainings.
+ *
+ * @param[in] best      key of the best network so far; empty: none yet
+ * @param[in] best_dice its Dice; a model that no answer rests on yet is kept where it has more
+ * @return SN_OK; SN_ERR_IO
+ */
+sn_status sn_trials_tidy(sn_study *study, const char *best, double best_dice, sn_error *error);
 
 /** Write the model of network `best` (a key) to STUDY/best.safetensors. SN_ERR_INPUT missing; SN_ERR_IO. */
 sn_status sn_trials_finish(const char *folder, const char *best, sn_error *error);
 
 /** What a search will take, before it begins. */
 typedef struct sn_trials_estimate {
-    double image_seconds;  /* one training image, mean over the networks of the space that can be trained */
-    double trained_share;  /* of random points: legal and within the memory budget */
-    double search_seconds; /* `iterations` trainings of the mean network, times trained_share */
+    double image_seconds; /* one training image, mean over the networks of the space that can be trained */
+    double trained_share; /* of random points: legal and within the memory budget */
+    double
+        search_seconds; /* `iterations` trainings of the mean network, times trained_share, one at a time */
 } sn_trials_estimate;
 
 /**

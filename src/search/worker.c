@@ -8,12 +8,14 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/interrupt.h"
 
 enum { REPORTS = 3 }; /* the descriptor that the master reads */
 
 struct sn_worker_reporter {
     int descriptor;
+    double beaten; /* when sn_worker_beat last sent a line */
 };
 
 /* Write {kind: value} as one line. */
@@ -43,6 +45,16 @@ sn_status sn_worker_report(sn_worker_reporter *reporter, const json_t *report, s
     return line_send(reporter->descriptor, "report", report, error);
 }
 
+void sn_worker_beat(sn_worker_reporter *reporter)
+{
+    double now = sn_clock_now();
+    if (now - reporter->beaten < 1)
+        return;
+    reporter->beaten = now;
+    line_send(reporter->descriptor, "alive", json_true(),
+              NULL); /* that the master is gone is noticed later */
+}
+
 /* The last line: what the handler returned. */
 static sn_status end_send(int descriptor, sn_status ended, const json_t *result, const sn_error *cause,
                           sn_error *error)
@@ -57,7 +69,7 @@ static sn_status end_send(int descriptor, sn_status ended, const json_t *result,
 
 int sn_worker_main(const char *master_pid, sn_worker_handler *handler, void *context)
 {
-    sn_worker_reporter reporter = {REPORTS};
+    sn_worker_reporter reporter = {.descriptor = REPORTS};
     sn_error error = SN_ERROR_INIT;
     json_t *result = NULL;
     sn_interrupt_install();

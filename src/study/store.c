@@ -8,8 +8,8 @@
 
 enum {
     APPLICATION_ID = 0x534e3344, /* "SN3D", in the file's header: tells a study from other databases */
-    SCHEMA_VERSION = 1,
-    BUSY_MILLISECONDS = 10000, /* readers and writer exclude each other only for moments */
+    SCHEMA_VERSION = 2,          /* 1: before retries were told */
+    BUSY_MILLISECONDS = 10000,   /* readers and writer exclude each other only for moments */
 };
 
 /* x: the doubles as they lie in memory, little-endian. NULL in a REAL column stands for NaN. */
@@ -48,6 +48,13 @@ static const char schema[] = "CREATE TABLE settings ("
                              "  dice REAL,"
                              "  seconds REAL,"
                              "  PRIMARY KEY (trial, epoch)) STRICT, WITHOUT ROWID;";
+
+/* What version 2 has beside version 1, which knew no simulations and no limit of a trial's time. */
+static const char schema_2[] = "CREATE TABLE retries ("
+                               "  trial INTEGER NOT NULL REFERENCES trials(id),"
+                               "  moment INTEGER NOT NULL," /* seconds since 1970, UTC */
+                               "  reason TEXT NOT NULL) STRICT;"
+                               "INSERT INTO settings VALUES ('simulated', 'false'), ('trial_hours', '0.0');";
 
 sn_status sn_store_error(const sn_study *study, sn_error *error)
 {
@@ -145,7 +152,7 @@ done:
     return status;
 }
 
-/* Hold the file's marks against this program's. */
+/* Hold the file's marks against this program's. A reader takes version 1 as it is. */
 static sn_status schema_check(sn_study *study, sn_error *error)
 {
     sn_status status;
@@ -155,29 +162,53 @@ static sn_status schema_check(sn_study *study, sn_error *error)
     if (application != APPLICATION_ID)
         status = sn_error_set(error, SN_ERR_INPUT, "%s: not the database of a study; choose another folder",
                               study->path);
-    else if (version != SCHEMA_VERSION)
-        status = sn_error_set(error, SN_ERR_INPUT,
-                              "%s: version %lld of the study format, this program knows %d; use the program "
-                              "that wrote it",
-                              study->path, (long long)version, SCHEMA_VERSION);
+    else if (version < 1 || version > SCHEMA_VERSION)
+        status =
+            sn_error_set(error, SN_ERR_INPUT,
+                         "%s: version %lld of the study format, this program knows up to %d; use the program "
+                         "that wrote it",
+                         study->path, (long long)version, SCHEMA_VERSION);
 done:
     return status;
 }
 
-/* Make the tables in an empty database; all of them or none. */
+/* Make the tables of version 1 in an empty database. */
 static sn_status schema_create(sn_study *study, sn_error *error)
 {
     sn_status status;
-    int64_t tables;
     char marks[96];
-    snprintf(marks, sizeof marks, "PRAGMA application_id=%d; PRAGMA user_version=%d;", APPLICATION_ID,
-             SCHEMA_VERSION);
+    snprintf(marks, sizeof marks, "PRAGMA application_id=%d; PRAGMA user_version=1;", APPLICATION_ID);
+    SN_TRY(sn_store_exec(study, schema, error));
+    SN_TRY(sn_store_exec(study, marks, error));
+done:
+    return status;
+}
+
+/* Bring a study of version 1 to version 2. */
+static sn_status schema_migrate(sn_study *study, sn_error *error)
+{
+    sn_status status;
+    SN_TRY(sn_store_exec(study, schema_2, error));
+    SN_TRY(sn_store_exec(study, "PRAGMA user_version=2", error));
+done:
+    return status;
+}
+
+/* Make the tables in an empty database, or those that an older program did not know; all of them or none. */
+static sn_status schema_complete(sn_study *study, sn_error *error)
+{
+    sn_status status;
+    int64_t tables, version;
     SN_TRY(sn_store_exec(study, "BEGIN IMMEDIATE", error));
     status = query_integer(&tables, study, "SELECT count(*) FROM sqlite_master", error);
     if (status == SN_OK && tables == 0)
-        status = sn_store_exec(study, schema, error);
-    if (status == SN_OK && tables == 0)
-        status = sn_store_exec(study, marks, error);
+        status = schema_create(study, error);
+    if (status == SN_OK)
+        status = schema_check(study, error);
+    if (status == SN_OK)
+        status = query_integer(&version, study, "PRAGMA user_version", error);
+    if (status == SN_OK && version == 1)
+        status = schema_migrate(study, error);
     status = sn_store_end(study, status, error);
 done:
     return status;
@@ -202,8 +233,7 @@ static sn_status open_write(sn_study *study, sn_error *error)
 {
     sn_status status;
     SN_TRY(connect(study, study->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, error));
-    SN_TRY(schema_create(study, error));
-    SN_TRY(schema_check(study, error));
+    SN_TRY(schema_complete(study, error));
     SN_TRY(sn_store_exec(study, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON",
                          error));
 done:

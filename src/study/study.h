@@ -38,7 +38,8 @@ const char *sn_outcome_name(sn_outcome outcome);
  * @param[out] study  close with sn_study_close; NULL on error
  * @param[in]  folder made with its parents if missing
  * @return SN_OK; SN_ERR_FAILED another process is working on this study (names its id); SN_ERR_ARG the
- * folder holds other files; SN_ERR_INPUT a damaged study, or a newer program's; SN_ERR_IO
+ * folder holds other files; SN_ERR_INPUT a damaged study, or a newer program's (an older one's is brought to
+ * this program's form); SN_ERR_IO
  */
 sn_status sn_study_open(sn_study **study, const char *folder, sn_error *error);
 
@@ -141,6 +142,9 @@ typedef sn_status sn_study_trial_visitor(const sn_study_trial *trial, void *cont
  * @return SN_OK; SN_ERR_ARG this network has its result already; SN_ERR_IO
  */
 sn_status sn_study_trial_begin(int64_t *id, sn_study *study, const sn_study_trial *trial, sn_error *error);
+
+/** Note why the last attempt at a trial came to nothing: it was killed, crashed, hung. SN_ERR_IO. */
+sn_status sn_study_retry_append(sn_study *study, int64_t trial, const char *reason, sn_error *error);
 
 /** Finish a trial: id, outcome, reason, dice, labels, seconds of `trial`. On disk when it returns. */
 sn_status sn_study_trial_finish(sn_study *study, const sn_study_trial *trial, sn_error *error);

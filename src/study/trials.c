@@ -35,6 +35,20 @@ done:
     return status;
 }
 
+sn_status sn_study_retry_append(sn_study *study, int64_t trial, const char *reason, sn_error *error)
+{
+    sn_status status;
+    sqlite3_stmt *statement = NULL;
+    SN_TRY(sn_store_prepare(&statement, study, "INSERT INTO retries VALUES (?, ?, ?)", error));
+    sqlite3_bind_int64(statement, 1, trial);
+    sqlite3_bind_int64(statement, 2, (sqlite3_int64)time(NULL));
+    sqlite3_bind_text(statement, 3, reason, -1, SQLITE_STATIC);
+    SN_TRY(sn_store_run(study, statement, error));
+done:
+    sqlite3_finalize(statement);
+    return status;
+}
+
 static sn_status trial_update(sn_study *study, const sn_study_trial *trial, sn_error *error)
 {
     static const char sql[] = "UPDATE trials SET finished = ?, outcome = ?, reason = ?, dice = ?, labels = ?,"

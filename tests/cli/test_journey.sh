@@ -23,9 +23,16 @@ expect 0 '*' $search -o parts --iterations 4
 "$program" inspect whole --json | grep '"trajectory"' >whole.txt
 "$program" inspect parts --json | grep '"trajectory"' >parts.txt
 cmp -s whole.txt parts.txt || fail "a search that went on took another way: $(cat whole.txt parts.txt)"
+expect 0 '*' $search -o wide --iterations 4 --workers 3
+output_has 'speed-up'
+"$program" inspect wide --json | grep '"trajectory"' >wide.txt
+cmp -s whole.txt wide.txt || fail "three workers took another way: $(cat whole.txt wide.txt)"
 expect 0 '*' inspect whole
 output_has 'best '
 expect 2 'segnas3d: *seed*' $search -o whole --iterations 4 --seed 2
+error_is_one_line
+expect 2 'segnas3d: whole: this study was begun with algorithm "crs", now algorithm is "esch"; *' \
+    $search -o whole --iterations 4 --algorithm esch
 error_is_one_line
 find whole -type f ! -name lock -exec cksum {} + >before.txt
 expect 2 'segnas3d: *size*' $search -o whole --iterations 4 --size 12
@@ -33,6 +40,23 @@ find whole -type f ! -name lock -exec cksum {} + >after.txt
 cmp -s before.txt after.txt || fail "a refused command changed the study: $(diff before.txt after.txt)"
 expect 2 'segnas3d: *--memory*' $search -o tight --iterations 4 --memory 1K
 [ ! -e tight ] || fail 'a search that cannot begin left files'
+
+# Three trainings at once, killed with their search: all go on from their checkpoints, and it ends as one by one.
+search="search data --space space.json --size auto --epochs 12 --threads 1 --iterations 5"
+expect 0 '*' $search -o calm
+"$program" $search -o killed --workers 3 >/dev/null 2>&1 &
+running=$!
+while [ "$(find killed/models -name '*.checkpoint' 2>/dev/null | wc -l)" -lt 2 ]; do
+    kill -0 $running || break
+    sleep 0.01
+done
+kill -KILL $running
+wait $running || true
+[ "$(find killed/models -name '*.checkpoint' | wc -l)" -ge 2 ] || fail 'no checkpoints of several trainings'
+expect 0 '*' $search -o killed --workers 3
+"$program" inspect calm --json | grep '"trajectory"' >calm.txt
+"$program" inspect killed --json | grep '"trajectory"' >killed.txt
+cmp -s calm.txt killed.txt || fail "a search that was killed took another way: $(cat calm.txt killed.txt)"
 
 # The winner, trained with one thread and with two: the same model but for the time it took.
 train="train data --study whole --size auto --epochs 2"

@@ -25,7 +25,7 @@ static inline sn_optimiser_settings landscape_optimiser(uint32_t seed)
         .lower = landscape_lower,
         .upper = landscape_upper,
         .seed = seed,
-        .population = sn_optimiser_population(LANDSCAPE_DIMENSION),
+        .population = sn_optimiser_population(SN_OPTIMISER_CRS2_LM, LANDSCAPE_DIMENSION),
     };
 }
 
@@ -74,6 +74,7 @@ static inline sn_status landscape_propose(sn_proposal *proposal, const double *x
     }
     SN_TRY(sn_string_format(&proposal->network, error, "%d", landscape_network(v)));
     proposal->parameters = 1000 * v[0];
+    proposal->planned_bytes = (int64_t)v[0] << 20;
     if (landscape_too_large(v)) {
         proposal->outcome = SN_OUTCOME_MEMORY;
         SN_TRY(sn_string_copy(&proposal->reason, "over the budget", error));
@@ -82,6 +83,115 @@ static inline sn_status landscape_propose(sn_proposal *proposal, const double *x
     }
 done:
     return status;
+}
+
+/* ---- trainings in this process, in a time of their own ---- */
+
+enum { HALL_WORKERS = 64 };
+
+typedef struct hall_training {
+    const sn_proposal *proposal; /* NULL: the worker is idle */
+    const double *x;
+    sn_search_reporter *reporter;
+    double ends;
+    int stopped;
+} hall_training;
+
+/* Workers whose trainings begin and end at moments that are reckoned, not waited for. */
+typedef struct hall {
+    sn_status (*train)(sn_trial_result *result, const sn_proposal *proposal, const double *x, int dimension,
+                       sn_search_reporter *reporter, void *context, sn_error *error);
+    void *context;                    /* of train */
+    const sn_search_objective *space; /* whose propose says what a point is; NULL: the landscape is */
+    double (*length)(const sn_proposal *proposal); /* of a training; NULL: 1 */
+    double now;
+    int dimension;
+    hall_training workers[HALL_WORKERS];
+    int most_running;     /* trainings at once */
+    int64_t most_planned; /* bytes of several at once */
+} hall;
+
+/* How many trainings are under way. */
+static inline int hall_running(const hall *self)
+{
+    int running = 0;
+    for (int i = 0; i < HALL_WORKERS; i++)
+        running += self->workers[i].proposal != NULL;
+    return running;
+}
+
+/* Note how many are running, and what they plan for together. */
+static inline void hall_count(hall *self)
+{
+    int running = hall_running(self);
+    int64_t planned = 0;
+    for (int i = 0; i < HALL_WORKERS; i++)
+        planned += self->workers[i].proposal != NULL ? self->workers[i].proposal->planned_bytes : 0;
+    self->most_running = running > self->most_running ? running : self->most_running;
+    self->most_planned = running > 1 && planned > self->most_planned ? planned : self->most_planned;
+}
+
+static inline sn_status hall_begin(int worker, const sn_proposal *proposal, const double *x, int dimension,
+                                   sn_search_reporter *reporter, void *context, sn_error *error)
+{
+    hall *self = context;
+    double length = self->length == NULL ? 1 : self->length(proposal);
+    (void)error;
+    assert_null(self->workers[worker].proposal);
+    self->dimension = dimension;
+    self->workers[worker] = (hall_training){proposal, x, reporter, self->now + length, 0};
+    hall_count(self);
+    return SN_OK;
+}
+
+/* Let the training that ends first end; those that end at one moment end in the order of the workers. */
+static inline sn_status hall_wait(int *worker, sn_trial_result *result, bool wait, void *context,
+                                  sn_error *error)
+{
+    hall *self = context;
+    int first = -1;
+    for (int i = 0; i < HALL_WORKERS; i++)
+        if (self->workers[i].proposal != NULL &&
+            (first < 0 || self->workers[i].ends < self->workers[first].ends))
+            first = i;
+    *worker = SN_NO_WORKER;
+    if (!wait && (first < 0 || self->workers[first].ends > self->now))
+        return SN_OK;
+    hall_training training = self->workers[first];
+    *worker = first;
+    self->now = training.ends;
+    self->workers[first].proposal = NULL;
+    result->stopped = training.stopped;
+    return training.stopped ? SN_OK
+                            : self->train(result, training.proposal, training.x, self->dimension,
+                                          training.reporter, self->context, error);
+}
+
+static inline void hall_stop(int worker, void *context)
+{
+    hall *self = context;
+    assert_non_null(self->workers[worker].proposal);
+    self->workers[worker].stopped = 1;
+    self->workers[worker].ends = self->now;
+}
+
+static inline void hall_end(void *context)
+{
+    memset(((hall *)context)->workers, 0, sizeof((hall *)context)->workers);
+}
+
+static inline sn_status hall_propose(sn_proposal *proposal, const double *x, int dimension, void *context,
+                                     sn_error *error)
+{
+    hall *self = context;
+    return self->space == NULL ? landscape_propose(proposal, x, dimension, NULL, error)
+                               : self->space->propose(proposal, x, dimension, self->space->context, error);
+}
+
+/* Search in a hall, which the objective keeps. */
+static inline sn_search_objective hall_objective(hall *self)
+{
+    return (sn_search_objective){hall_propose, hall_begin, hall_wait, hall_stop, hall_end, self};
 }
 
 #endif

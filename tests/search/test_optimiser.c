@@ -23,7 +23,7 @@ static sn_optimiser_settings make_settings(int dimension, uint32_t seed)
         .lower = lower,
         .upper = upper,
         .seed = seed,
-        .population = sn_optimiser_population(dimension),
+        .population = sn_optimiser_population(SN_OPTIMISER_CRS2_LM, dimension),
     };
 }
 
@@ -60,15 +60,16 @@ static double record(unsigned dimension, const double *x, double *gradient, void
     return value;
 }
 
-static recording *record_run(int dimension, uint32_t seed, int wanted)
+static recording *record_algorithm(nlopt_algorithm algorithm, unsigned population, int dimension,
+                                   uint32_t seed, int wanted)
 {
     recording *self = calloc(1, sizeof *self);
     double x[LARGEST_DIMENSION], least;
     self->wanted = wanted;
-    self->nlopt = nlopt_create(NLOPT_GN_CRS2_LM, (unsigned)dimension);
+    self->nlopt = nlopt_create(algorithm, (unsigned)dimension);
     nlopt_set_lower_bounds(self->nlopt, lower);
     nlopt_set_upper_bounds(self->nlopt, upper);
-    nlopt_set_population(self->nlopt, 10u * ((unsigned)dimension + 1));
+    nlopt_set_population(self->nlopt, population);
     nlopt_set_min_objective(self->nlopt, record, self);
     for (int i = 0; i < dimension; i++)
         x[i] = (lower[i] + upper[i]) / 2;
@@ -79,22 +80,130 @@ static recording *record_run(int dimension, uint32_t seed, int wanted)
     return self;
 }
 
+static recording *record_run(int dimension, uint32_t seed, int wanted)
+{
+    return record_algorithm(NLOPT_GN_CRS2_LM, 10u * ((unsigned)dimension + 1), dimension, seed, wanted);
+}
+
+static void assert_replay_equals(const recording *run, const sn_optimiser_settings *settings)
+{
+    size_t dimension = (size_t)settings->dimension;
+    for (int n = 0; n < run->count; n++) {
+        double x[LARGEST_DIMENSION];
+        assert_int_equal(sn_optimiser_ask(x, settings, run->points, run->values, n, NULL), SN_OK);
+        assert_memory_equal(x, run->points + (size_t)n * dimension, dimension * sizeof *x);
+    }
+}
+
 static void replay_equals_one_uninterrupted_run(void **state)
 {
     (void)state;
     static const int dimensions[] = {1, 2, 4, 7, 11};
     for (int d = 0; d < 5; d++) {
-        int dimension = dimensions[d];
         for (uint32_t seed = 1; seed <= 4; seed++) {
-            sn_optimiser_settings settings = make_settings(dimension, seed * 1000003u);
-            recording *run = record_run(dimension, settings.seed, MAXIMUM);
-            for (int n = 0; n < MAXIMUM; n++) {
-                double x[LARGEST_DIMENSION];
-                const double *expected = run->points + (size_t)n * (size_t)dimension;
-                assert_int_equal(sn_optimiser_ask(x, &settings, run->points, run->values, n, NULL), SN_OK);
-                assert_memory_equal(x, expected, (size_t)dimension * sizeof *x);
-            }
+            sn_optimiser_settings settings = make_settings(dimensions[d], seed * 1000003u);
+            recording *run = record_run(dimensions[d], settings.seed, MAXIMUM);
+            assert_replay_equals(run, &settings);
             free(run);
+        }
+    }
+}
+
+static void replay_equals_one_run_of_each_algorithm(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        nlopt_algorithm nlopt;
+    } cases[] = {{"crs", NLOPT_GN_CRS2_LM},
+                 {"direct", NLOPT_GN_DIRECT_L_RAND},
+                 {"isres", NLOPT_GN_ISRES},
+                 {"esch", NLOPT_GN_ESCH}};
+    for (int i = 0; i < 4; i++) {
+        for (int dimension = 2; dimension <= 11; dimension += 3) {
+            sn_optimiser_settings settings = make_settings(dimension, 77);
+            assert_int_equal(sn_optimiser_parse(&settings.algorithm, cases[i].name, NULL), SN_OK);
+            assert_string_equal(sn_optimiser_name(settings.algorithm), cases[i].name);
+            settings.population = sn_optimiser_population(settings.algorithm, dimension);
+            recording *run =
+                record_algorithm(cases[i].nlopt, (unsigned)settings.population, dimension, 77, MAXIMUM);
+            assert_replay_equals(run, &settings);
+            free(run);
+        }
+    }
+}
+
+static void an_unknown_algorithm_is_refused(void **state)
+{
+    (void)state;
+    sn_optimiser_algorithm algorithm;
+    assert_int_equal(sn_optimiser_parse(&algorithm, "simplex", NULL), SN_ERR_ARG);
+}
+
+static void random_points_are_uniform_and_take_no_notice_of_answers(void **state)
+{
+    (void)state;
+    double points[MAXIMUM * 4], values[MAXIMUM] = {0}, sum[4] = {0}, x[4];
+    sn_optimiser_settings settings = make_settings(4, 5);
+    settings.algorithm = SN_OPTIMISER_RANDOM;
+    settings.population = 0;
+    for (int n = 0; n < MAXIMUM; n++) {
+        assert_int_equal(sn_optimiser_ask(points + 4 * n, &settings, points, values, n, NULL), SN_OK);
+        for (int i = 0; i < 4; i++) {
+            sum[i] += (points[4 * n + i] - lower[i]) / (upper[i] - lower[i]);
+            assert_true(points[4 * n + i] >= lower[i] && points[4 * n + i] <= upper[i]);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_true(points[i] == (lower[i] + upper[i]) / 2);
+        assert_true(fabs(sum[i] / MAXIMUM - 0.5) < 4 * sqrt(1.0 / 12 / MAXIMUM)); /* 4 standard deviations */
+    }
+    for (int n = 0; n < MAXIMUM; n++)
+        values[n] = n;
+    assert_int_equal(sn_optimiser_ask(x, &settings, points, values, 100, NULL), SN_OK);
+    assert_memory_equal(x, points + 400, sizeof x);
+    settings.seed = 6;
+    assert_int_equal(sn_optimiser_ask(x, &settings, points, values, 100, NULL), SN_ERR_INPUT);
+}
+
+/* An oracle that knows the values of a recording from its question `next` on, as far as `end`. */
+typedef struct reading {
+    const recording *run;
+    int next, end, dimension;
+} reading;
+
+static bool read_on(double *value, const double *x, void *context)
+{
+    reading *self = context;
+    size_t dimension = (size_t)self->dimension;
+    if (self->next == self->end)
+        return false;
+    assert_memory_equal(x, self->run->points + (size_t)self->next * dimension, dimension * sizeof *x);
+    *value = self->run->values[self->next++];
+    return true;
+}
+
+static void an_oracle_is_as_good_as_a_record(void **state)
+{
+    (void)state;
+    for (int algorithm = 0; algorithm < SN_OPTIMISERS; algorithm++) {
+        double points[150 * 4], values[150], x[4];
+        recording run = {.count = 150};
+        sn_optimiser_settings settings = make_settings(4, 9);
+        settings.algorithm = (sn_optimiser_algorithm)algorithm;
+        settings.population = sn_optimiser_population(settings.algorithm, 4);
+        for (int n = 0; n < 150; n++) {
+            assert_int_equal(sn_optimiser_ask(points + 4 * n, &settings, points, values, n, NULL), SN_OK);
+            values[n] = value_of(points + 4 * n, 4);
+        }
+        memcpy(run.points, points, sizeof points);
+        memcpy(run.values, values, sizeof values);
+        for (int known = 0; known < 149; known += 37) {
+            reading rest = {&run, known, 149, 4};
+            assert_int_equal(sn_optimiser_follow(x, &settings, points, values, known, read_on, &rest, NULL),
+                             SN_OK);
+            assert_int_equal(rest.next, 149);
+            assert_memory_equal(x, points + 4 * 149, sizeof x);
         }
     }
 }
@@ -132,7 +241,7 @@ static void questions_of_the_population_do_not_depend_on_the_answers(void **stat
     double other[60], x[4];
     for (int n = 0; n < 60; n++)
         other[n] = -n; /* another best than the run's */
-    assert_int_equal(sn_optimiser_population(4), 50);
+    assert_int_equal(sn_optimiser_population(SN_OPTIMISER_CRS2_LM, 4), 50);
     for (int n = 0; n < 50; n++) {
         assert_int_equal(sn_optimiser_ask(x, &settings, run->points, other, n, NULL), SN_OK);
         assert_memory_equal(x, run->points + (size_t)n * 4, sizeof x);
@@ -234,6 +343,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replay_equals_one_uninterrupted_run),
+        cmocka_unit_test(replay_equals_one_run_of_each_algorithm),
+        cmocka_unit_test(an_unknown_algorithm_is_refused),
+        cmocka_unit_test(random_points_are_uniform_and_take_no_notice_of_answers),
+        cmocka_unit_test(an_oracle_is_as_good_as_a_record),
         cmocka_unit_test(the_same_answers_give_the_same_question_whatever_was_asked_before),
         cmocka_unit_test(the_first_question_is_the_middle_of_the_bounds),
         cmocka_unit_test(questions_of_the_population_do_not_depend_on_the_answers),

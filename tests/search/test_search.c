@@ -59,9 +59,12 @@ typedef struct trainings {
     int cut_at;         /* this one, counted from 0, is interrupted in its second epoch */
     double nan_above;   /* a network with a larger Dice than this gives NaN */
     int failing;        /* this network fails */
+    const hall *crowd;  /* a training in it is out of memory unless it is alone; NULL: never */
+    int crowded;        /* how often that was */
+    int workers;        /* trainings at once */
 } trainings;
 
-static const trainings trainings_none = {.cut_at = NEVER, .nan_above = 2, .failing = NEVER};
+static const trainings trainings_none = {.cut_at = NEVER, .nan_above = 2, .failing = NEVER, .workers = 1};
 
 static sn_status train(sn_trial_result *result, const sn_proposal *proposal, const double *x, int dimension,
                        sn_search_reporter *reporter, void *context, sn_error *error)
@@ -81,6 +84,11 @@ static sn_status train(sn_trial_result *result, const sn_proposal *proposal, con
     result->dice = landscape_dice(network);
     result->dice = result->dice > self->nan_above ? NAN : result->dice;
     SN_TRY(sn_string_copy(&result->labels, "{\"a\":0.5}", error));
+    if (self->crowd != NULL && hall_running(self->crowd) > 0) {
+        self->crowded++;
+        result->outcome = SN_OUTCOME_MEMORY;
+        SN_TRY(sn_string_copy(&result->reason, "killed by the kernel's memory control", error));
+    }
     if (network == self->failing) {
         result->outcome = SN_OUTCOME_FAILED;
         SN_TRY(sn_string_copy(&result->reason, "loss is NaN at epoch 2", error));
@@ -89,16 +97,23 @@ done:
     return status;
 }
 
+static sn_status run_in(sn_search_state *state, hall *workers, const sn_optimiser_settings *optimiser,
+                        const sn_search_options *options, sn_error *error)
+{
+    sn_search_objective objective = hall_objective(workers);
+    sn_study *study = open_study();
+    sn_status status = sn_search_run(state, study, optimiser, &objective, options, error);
+    sn_study_close(study);
+    return status;
+}
+
 static sn_status run_with(sn_search_state *state, trainings *trained, uint32_t seed, int iterations,
                           const sn_search_observer *observer, sn_error *error)
 {
     sn_optimiser_settings optimiser = landscape_optimiser(seed);
-    sn_search_objective objective = {.propose = landscape_propose, .train = train, .context = trained};
-    sn_search_options options = {.iterations = iterations, .observer = observer};
-    sn_study *study = open_study();
-    sn_status status = sn_search_run(state, study, &optimiser, &objective, &options, error);
-    sn_study_close(study);
-    return status;
+    sn_search_options options = {.iterations = iterations, .workers = trained->workers, .observer = observer};
+    hall workers = {.train = train, .context = trained};
+    return run_in(state, &workers, &optimiser, &options, error);
 }
 
 /* Search up to `iterations` in the chosen study. */
@@ -244,14 +259,44 @@ static void each_outcome_occurs_and_is_told_with_its_value(void **state)
 static void a_network_is_trained_once(void **state)
 {
     (void)state;
+    for (int workers = 1; workers <= 9; workers += 4) {
+        char name[32];
+        sn_search_state ended;
+        trainings trained = trainings_none;
+        trained.workers = workers;
+        snprintf(name, sizeof name, "%d", workers);
+        study_choose(name);
+        assert_int_equal(run_with(&ended, &trained, 1, 300, NULL, NULL), SN_OK);
+        for (int i = 0; i < trained.count; i++)
+            for (int j = 0; j < i; j++)
+                assert_int_not_equal(trained.networks[i], trained.networks[j]);
+        assert_true(trained.count > 20 && trained.count < 250);
+        assert_int_equal(ended.trained + ended.ahead, trained.count);
+        assert_true(workers > 1 || ended.ahead == 0);
+    }
+}
+
+static void workers_share_the_memory(void **state)
+{
+    (void)state;
+    enum { WORKERS = 4, LIMIT = 50 << 20 };
     sn_search_state ended;
     trainings trained = trainings_none;
-    assert_int_equal(run_with(&ended, &trained, 1, 300, NULL, NULL), SN_OK);
-    for (int i = 0; i < trained.count; i++)
-        for (int j = 0; j < i; j++)
-            assert_int_not_equal(trained.networks[i], trained.networks[j]);
-    assert_true(trained.count > 20 && trained.count < 250);
-    assert_int_equal(ended.trained, trained.count);
+    sn_optimiser_settings optimiser = landscape_optimiser(1);
+    sn_search_options options = {.iterations = ITERATIONS, .workers = WORKERS, .memory = LIMIT};
+    hall tight = {.train = train, .context = &trained}, wide = tight;
+    json_t *whole = whole_search();
+    study_choose("tight");
+    assert_int_equal(run_in(&ended, &tight, &optimiser, &options, NULL), SN_OK);
+    assert_study_equals(whole);
+    assert_true(tight.most_running > 1 && tight.most_planned <= LIMIT);
+    study_choose("wide");
+    options.memory = 0;
+    trained = trainings_none;
+    assert_int_equal(run_in(&ended, &wide, &optimiser, &options, NULL), SN_OK);
+    assert_study_equals(whole);
+    assert_true(wide.most_running == WORKERS && wide.most_planned > LIMIT && wide.now < tight.now);
+    json_decref(whole);
 }
 
 static void best_is_the_first_of_the_highest_dice(void **state)
@@ -313,6 +358,23 @@ static void a_failed_training_scores_ten_and_is_not_tried_again(void **state)
     json_decref(whole);
 }
 
+static void what_is_out_of_memory_beside_others_is_tried_alone(void **state)
+{
+    (void)state;
+    sn_search_state ended;
+    trainings trained = trainings_none;
+    sn_optimiser_settings optimiser = landscape_optimiser(1);
+    sn_search_options options = {.iterations = ITERATIONS, .workers = 3};
+    hall workers = {.train = train, .context = &trained};
+    json_t *whole = whole_search();
+    study_choose("crowded");
+    trained.crowd = &workers;
+    assert_int_equal(run_in(&ended, &workers, &optimiser, &options, NULL), SN_OK);
+    assert_true(trained.crowded > 0);
+    assert_study_equals(whole);
+    json_decref(whole);
+}
+
 /* ---- cut, and go on ---- */
 
 static void a_search_cut_after_any_iteration_ends_the_same_way(void **state)
@@ -330,14 +392,15 @@ static void a_search_cut_after_any_iteration_ends_the_same_way(void **state)
     json_decref(whole);
 }
 
-static void a_search_cut_in_any_training_ends_the_same_way(void **state)
+/* The first run is cut in its first training, the next in its second, ... */
+static void assert_cuts_change_nothing(int workers)
 {
-    (void)state;
     json_t *whole = whole_search();
     study_choose("cut");
-    for (int cut = 0;; cut++) { /* the first run is cut in its first training, the next in its second, ... */
+    for (int cut = 0;; cut++) {
         sn_search_state ended;
         trainings trained = trainings_none;
+        trained.workers = workers;
         trained.cut_at = cut % 3;
         sn_status status = run_with(&ended, &trained, 1, ITERATIONS, NULL, NULL);
         if (status == SN_OK)
@@ -347,6 +410,18 @@ static void a_search_cut_in_any_training_ends_the_same_way(void **state)
     }
     assert_study_equals(whole);
     json_decref(whole);
+}
+
+static void a_search_cut_in_any_training_ends_the_same_way(void **state)
+{
+    (void)state;
+    assert_cuts_change_nothing(1);
+}
+
+static void several_workers_cut_in_any_training_end_the_same_way(void **state)
+{
+    (void)state;
+    assert_cuts_change_nothing(4);
 }
 
 /* Forget the iterations from `number` on, but not their trainings, as a kill between the commits would. */
@@ -411,6 +486,21 @@ static void more_iterations_go_on_with_the_same_search(void **state)
                                json_array_get(json_object_get(whole, "iterations"), i)));
     json_decref(longer);
     json_decref(whole);
+}
+
+static void another_algorithm_is_refused(void **state)
+{
+    (void)state;
+    sn_search_state ended;
+    sn_error error = SN_ERROR_INIT;
+    trainings trained = trainings_none;
+    hall workers = {.train = train, .context = &trained};
+    sn_optimiser_settings optimiser = landscape_optimiser(1);
+    sn_search_options options = SN_SEARCH_OPTIONS_INIT;
+    run_to(5);
+    optimiser.algorithm = SN_OPTIMISER_RANDOM;
+    assert_int_equal(run_in(&ended, &workers, &optimiser, &options, &error), SN_ERR_ARG);
+    assert_non_null(strstr(error.text, "algorithm \"crs\""));
 }
 
 static void another_seed_is_refused(void **state)
@@ -524,10 +614,19 @@ static void the_observer_sees_every_trial_epoch_and_iteration(void **state)
 static void a_thousand_iterations_cost_less_than_5_ms_each(void **state)
 {
     (void)state;
-    clock_t began = clock();
-    run_to(1000);
-    double milliseconds = 1e3 * (double)(clock() - began) / CLOCKS_PER_SEC / 1000;
-    assert_true(milliseconds < 5);
+    for (int workers = 1; workers <= 8; workers += 7) {
+        char name[32];
+        sn_search_state ended;
+        trainings trained = trainings_none;
+        trained.workers = workers;
+        snprintf(name, sizeof name, "%d", workers);
+        study_choose(name);
+        clock_t began = clock();
+        assert_int_equal(run_with(&ended, &trained, 1, 1000, NULL, NULL), SN_OK);
+        double milliseconds = 1e3 * (double)(clock() - began) / CLOCKS_PER_SEC / 1000;
+        print_message("%d workers: %.2f ms an iteration\n", workers, milliseconds);
+        assert_true(milliseconds < 5);
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
@@ -539,13 +638,17 @@ int main(void)
         TEST(trajectory_is_that_of_nlopt_run_directly),
         TEST(each_outcome_occurs_and_is_told_with_its_value),
         TEST(a_network_is_trained_once),
+        TEST(workers_share_the_memory),
+        TEST(what_is_out_of_memory_beside_others_is_tried_alone),
         TEST(best_is_the_first_of_the_highest_dice),
         TEST(a_failed_training_scores_ten_and_is_not_tried_again),
         TEST(a_search_cut_after_any_iteration_ends_the_same_way),
         TEST(a_search_cut_in_any_training_ends_the_same_way),
+        TEST(several_workers_cut_in_any_training_end_the_same_way),
         TEST(results_that_were_not_committed_are_used_as_if_new),
         TEST(an_interrupt_keeps_what_is_committed),
         TEST(more_iterations_go_on_with_the_same_search),
+        TEST(another_algorithm_is_refused),
         TEST(another_seed_is_refused),
         TEST(a_study_whose_points_were_changed_is_refused),
         TEST(a_search_goes_on_after_the_disk_was_full),

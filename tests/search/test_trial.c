@@ -47,7 +47,7 @@ static sn_trials trials_in(const char *folder)
 }
 
 /* Search until the study holds `iterations` answers. */
-static sn_search_state search(sn_trials *trials, int iterations)
+static sn_search_state search(sn_trials *trials, int iterations, int workers)
 {
     sn_error error = SN_ERROR_INIT;
     sn_study *study;
@@ -58,10 +58,14 @@ static sn_search_state search(sn_trials *trials, int iterations)
     sn_optimiser_settings optimiser = {
         .dimension = 3, .lower = lower, .upper = upper, .seed = 1, .population = 40};
     sn_search_objective objective = sn_trials_objective(trials);
-    sn_search_options options = {.iterations = iterations};
+    sn_search_options options = {.iterations = iterations, .workers = workers};
+    sn_crew_options crew = {.folder = trials->folder, .workers = workers, .threads = 1};
+    CHECK_OK(sn_crew_create(&trials->crew, &crew, &error), error);
     CHECK_OK(sn_study_open(&study, trials->folder, &error), error);
     CHECK_OK(sn_search_run(&state, study, &optimiser, &objective, &options, &error), error);
+    CHECK_OK(sn_trials_tidy(study, state.best_network, state.best_dice, &error), error);
     sn_study_close(study);
+    sn_crew_free(trials->crew);
     return state;
 }
 
@@ -81,16 +85,15 @@ static void a_search_cut_and_gone_on_is_the_whole_one(void **state)
     (void)state;
     sn_error error = SN_ERROR_INIT;
     sn_trials whole = trials_in(in_folder(root, "whole")), cut = trials_in(in_folder(root, "cut"));
-    sn_search_state ended = search(&whole, 8);
+    sn_search_state ended = search(&whole, 8, 1);
     assert_true(ended.best_iteration > 0);
-    search(&cut, 3);
-    search(&cut, 8);
+    search(&cut, 3, 3);
+    search(&cut, 8, 2);
     json_t *a = study_json(whole.folder), *b = study_json(cut.folder);
     assert_true(json_equal(a, b));
     assert_int_equal(json_array_size(json_object_get(a, "iterations")), 8);
     json_decref(a);
     json_decref(b);
-    CHECK_OK(sn_trials_keep(whole.folder, ended.best_network, &error), error);
     CHECK_OK(sn_trials_finish(whole.folder, ended.best_network, &error), error);
     sn_model model;
     double dice;
@@ -105,7 +108,7 @@ static void what_does_not_fit_is_not_trained(void **state)
     (void)state;
     sn_trials trials = trials_in(in_folder(root, "small"));
     trials.run.memory = 1 << 20;
-    sn_search_state ended = search(&trials, 4);
+    sn_search_state ended = search(&trials, 4, 1);
     assert_int_equal(ended.trained, 0);
     json_t *json = study_json(trials.folder), *iteration;
     size_t index;
@@ -158,18 +161,57 @@ static void what_fits_with_blocks_computed_twice_is_trained(void **state)
     sn_proposal_clear(&refused);
 }
 
-static void only_the_best_model_is_kept(void **state)
+/* Put a training into a study, and its files into the folder of models; finished where it has a Dice. */
+static void put_trial(sn_study *study, const char *key, double dice)
+{
+    char name[96];
+    sn_error error = SN_ERROR_INIT;
+    sn_study_trial trial = {.network = key, .arch = "n=8", .outcome = SN_OUTCOME_TRAINED, .dice = dice};
+    CHECK_OK(sn_study_trial_begin(&trial.id, study, &trial, &error), error);
+    if (!isnan(dice))
+        CHECK_OK(sn_study_trial_finish(study, &trial, &error), error);
+    snprintf(name, sizeof name, "kept/models/%s.safetensors", key);
+    write_text(root, name, "1");
+    snprintf(name, sizeof name, "kept/models/%s.checkpoint", key);
+    write_text(root, name, "2");
+}
+
+static bool is_kept(const char *key, const char *suffix)
+{
+    char name[96];
+    snprintf(name, sizeof name, "kept/models/%s%s", key, suffix);
+    return sn_path_exists(in_folder(root, name));
+}
+
+static void what_may_become_the_best_model_is_kept(void **state)
 {
     (void)state;
+    static const char best[] = "00000000000000000000000000000001",
+                      worse[] = "00000000000000000000000000000002",
+                      better[] = "00000000000000000000000000000003",
+                      open[] = "00000000000000000000000000000004";
     sn_error error = SN_ERROR_INIT;
-    CHECK_OK(sn_folder_create(in_folder(root, "kept/models"), &error), error);
-    write_text(root, "kept/models/aa.safetensors", "1");
-    write_text(root, "kept/models/ab.safetensors", "2");
-    write_text(root, "kept/models/aa.checkpoint", "3");
-    CHECK_OK(sn_trials_keep(in_folder(root, "kept"), "aa", &error), error);
-    assert_true(sn_path_exists(in_folder(root, "kept/models/aa.safetensors")));
-    assert_false(sn_path_exists(in_folder(root, "kept/models/ab.safetensors")));
-    assert_false(sn_path_exists(in_folder(root, "kept/models/aa.checkpoint")));
+    sn_study *study;
+    double x[1] = {0};
+    sn_study_iteration iteration = {
+        .number = 1, .dimension = 1, .x = x, .arch = "n=8", .network = best, .trial = 1};
+    CHECK_OK(sn_study_open(&study, in_folder(root, "kept"), &error), error);
+    put_trial(study, best, 0.7);
+    put_trial(study, worse, 0.6);
+    put_trial(study, better, 0.8);
+    put_trial(study, open, NAN);
+    write_text(root,
+               "kept/models/"
+               "00000000000000000000000000000002.safetensors.77.tmp",
+               "another worker's");
+    CHECK_OK(sn_study_iteration_append(study, &iteration, &error), error);
+    CHECK_OK(sn_trials_tidy(study, best, 0.7, &error), error);
+    assert_true(is_kept(best, ".safetensors") && !is_kept(best, ".checkpoint"));
+    assert_true(!is_kept(worse, ".safetensors") && !is_kept(worse, ".checkpoint"));
+    assert_true(is_kept(better, ".safetensors") && !is_kept(better, ".checkpoint"));
+    assert_true(is_kept(open, ".safetensors") && is_kept(open, ".checkpoint"));
+    assert_true(is_kept(worse, ".safetensors.77.tmp"));
+    sn_study_close(study);
 }
 
 static void the_estimate_knows_what_cannot_be_trained(void **state)
@@ -194,7 +236,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_search_cut_and_gone_on_is_the_whole_one),
         cmocka_unit_test(what_does_not_fit_is_not_trained),
         cmocka_unit_test(what_fits_with_blocks_computed_twice_is_trained),
-        cmocka_unit_test(only_the_best_model_is_kept),
+        cmocka_unit_test(what_may_become_the_best_model_is_kept),
         cmocka_unit_test(the_estimate_knows_what_cannot_be_trained),
     };
     if (argc == 3 && strcmp(argv[1], "worker") == 0)

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "search/cores.h"
 #include "search/oom.h"
 #include "search/worker.h"
 
@@ -105,6 +106,28 @@ static sn_status slow(sn_worker_reporter *reporter, bool obedient, sn_error *err
     return status;
 }
 
+/* Do nothing for 2.5 s but say that it lives. */
+static sn_status beat(json_t **result, sn_worker_reporter *reporter)
+{
+    for (int i = 0; i < 25; i++) {
+        nap(0.1);
+        sn_worker_beat(reporter);
+    }
+    *result = json_object();
+    return SN_OK;
+}
+
+/* What the process may use. */
+static sn_status limits(json_t **result)
+{
+    cpu_set_t cores;
+    void *block = malloc(128 << 20);
+    sched_getaffinity(0, sizeof cores, &cores);
+    *result = json_pack("{s:i, s:b}", "cores", CPU_COUNT(&cores), "large block", block != NULL);
+    free(block);
+    return SN_OK;
+}
+
 /* Fail as `how` says. */
 static sn_status misbehave(const char *how, sn_error *error)
 {
@@ -135,6 +158,10 @@ static sn_status handler(json_t **result, const json_t *job, sn_worker_reporter 
         return echo(result, job, reporter, error);
     if (strcmp(kind, "slow") == 0 || strcmp(kind, "stubborn") == 0)
         return slow(reporter, kind[1] == 'l', error);
+    if (strcmp(kind, "beats") == 0)
+        return beat(result, reporter);
+    if (strcmp(kind, "limits") == 0)
+        return limits(result);
     return misbehave(strcmp(kind, "third") == 0 ? "kill" : kind, error);
 }
 
@@ -143,6 +170,7 @@ static sn_status handler(json_t **result, const json_t *job, sn_worker_reporter 
 /* What the master hears. */
 typedef struct heard {
     int reports, retries;
+    char death[256]; /* the last one */
     double losses[16];
     int pid;
     int pid_pipe;   /* where to write it; 0: nowhere */
@@ -150,10 +178,12 @@ typedef struct heard {
     bool refuse;    /* return an error at the first report */
 } heard;
 
-static sn_status on_retry(void *context, sn_error *error)
+static sn_status on_retry(const char *death, void *context, sn_error *error)
 {
+    heard *self = context;
     (void)error;
-    ((heard *)context)->retries++;
+    snprintf(self->death, sizeof self->death, "%s", death);
+    self->retries++;
     return SN_OK;
 }
 
@@ -171,20 +201,39 @@ static sn_status on_report(const json_t *report, void *context, sn_error *error)
     return self->refuse ? sn_error_set(error, SN_ERR_IO, "study.db: the disk is full") : SN_OK;
 }
 
-/* Run a job of a kind; `data` is taken over and may be NULL. */
-static sn_status run_job(sn_worker_outcome *outcome, heard *listener, const char *kind, json_t *data,
-                         sn_error *error)
+static sn_worker_options listen_with(heard *listener)
 {
     sn_worker_options options = SN_WORKER_OPTIONS_INIT;
-    json_t *job = json_pack("{s:s, s:s, s:o?}", "kind", kind, "count", count_path, "data", data);
     options.log = log_path;
     options.grace_seconds = 0.5;
     options.on_retry = on_retry;
     options.on_report = on_report;
     options.context = listener;
-    sn_status status = sn_worker_run(outcome, job, &options, error);
+    return options;
+}
+
+/* Do a job of a kind and wait for its end; `data` is taken over and may be NULL. */
+static sn_status run_with(sn_worker_outcome *outcome, const sn_worker_options *options, const char *kind,
+                          json_t *data, sn_error *error)
+{
+    sn_worker *worker;
+    json_t *job = json_pack("{s:s, s:s, s:o?}", "kind", kind, "count", count_path, "data", data);
+    sn_status status = sn_worker_begin(&worker, job, options, error);
+    outcome->end = SN_WORKER_RUNNING;
+    while (status == SN_OK && outcome->end == SN_WORKER_RUNNING) {
+        sn_workers_wait(&worker, 1);
+        status = sn_worker_attend(outcome, worker, error);
+    }
+    sn_worker_free(worker);
     json_decref(job);
     return status;
+}
+
+static sn_status run_job(sn_worker_outcome *outcome, heard *listener, const char *kind, json_t *data,
+                         sn_error *error)
+{
+    sn_worker_options options = listen_with(listener);
+    return run_with(outcome, &options, kind, data, error);
 }
 
 /* How often workers were started for the job. */
@@ -281,6 +330,7 @@ static void assert_ends(const char *kind, sn_worker_end end, int expected_starts
     assert_int_equal(outcome.end, end);
     assert_null(outcome.result);
     assert_non_null(strstr(outcome.reason, word));
+    assert_true(expected_starts == 1 || strstr(listener.death, word) != NULL);
     assert_int_equal(starts(), expected_starts);
     assert_int_equal(listener.retries, expected_starts - 1);
     sn_worker_outcome_clear(&outcome);
@@ -417,6 +467,141 @@ static void a_worker_stopped_by_a_person_is_started_again(void **state)
     close(ends[1]);
 }
 
+static void a_worker_that_is_told_to_stop_does_and_is_not_started_again(void **state)
+{
+    (void)state;
+    heard listener = {.reports = 0};
+    sn_worker_outcome outcome = {.reason = NULL};
+    sn_worker_options options = listen_with(&listener);
+    sn_worker *worker;
+    json_t *job = json_pack("{s:s, s:s}", "kind", "slow", "count", count_path);
+    assert_int_equal(sn_worker_begin(&worker, job, &options, NULL), SN_OK);
+    while (outcome.end == SN_WORKER_RUNNING) {
+        sn_workers_wait(&worker, 1);
+        assert_int_equal(sn_worker_attend(&outcome, worker, NULL), SN_OK);
+        if (listener.reports > 0)
+            sn_worker_stop(worker);
+    }
+    assert_int_equal(outcome.end, SN_WORKER_STOPPED);
+    assert_int_equal(starts(), 1);
+    assert_true(is_dead(listener.pid));
+    sn_worker_free(worker);
+    json_decref(job);
+}
+
+static void two_workers_work_at_once(void **state)
+{
+    (void)state;
+    heard listeners[2] = {{.reports = 0}, {.reports = 0}};
+    sn_worker_outcome outcome;
+    sn_worker *workers[2];
+    json_t *job = json_pack("{s:s, s:s}", "kind", "slow", "count", count_path);
+    for (int i = 0; i < 2; i++) {
+        sn_worker_options options = listen_with(&listeners[i]);
+        assert_int_equal(sn_worker_begin(&workers[i], job, &options, NULL), SN_OK);
+    }
+    while (listeners[0].reports == 0 || listeners[1].reports == 0) {
+        sn_workers_wait(workers, 2);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(sn_worker_attend(&outcome, workers[i], NULL), SN_OK);
+    }
+    assert_int_not_equal(listeners[0].pid, listeners[1].pid);
+    for (int i = 0; i < 2; i++) {
+        assert_false(is_dead(listeners[i].pid));
+        sn_worker_free(workers[i]);
+        assert_true(is_dead(listeners[i].pid));
+    }
+    json_decref(job);
+}
+
+static void a_worker_without_a_sign_of_life_is_started_again(void **state)
+{
+    (void)state;
+    heard listener = {.reports = 0};
+    sn_worker_outcome outcome = {.reason = NULL};
+    sn_worker_options options = listen_with(&listener);
+    options.silence_seconds = 0.3;
+    assert_int_equal(run_with(&outcome, &options, "stubborn", NULL, NULL), SN_OK);
+    assert_int_equal(outcome.end, SN_WORKER_FAILED);
+    assert_non_null(strstr(listener.death, "no sign of life"));
+    assert_int_equal(starts(), 3);
+    sn_worker_outcome_clear(&outcome);
+}
+
+static void a_worker_that_beats_is_alive(void **state)
+{
+    (void)state;
+    heard listener = {.reports = 0};
+    sn_worker_outcome outcome = {.reason = NULL};
+    sn_worker_options options = listen_with(&listener);
+    options.silence_seconds = 1.5;
+    assert_int_equal(run_with(&outcome, &options, "beats", NULL, NULL), SN_OK);
+    assert_int_equal(outcome.end, SN_WORKER_DONE);
+    assert_int_equal(listener.retries, 0);
+    sn_worker_outcome_clear(&outcome);
+}
+
+static void a_worker_over_its_time_has_failed(void **state)
+{
+    (void)state;
+    heard listener = {.reports = 0};
+    sn_worker_outcome outcome = {.reason = NULL};
+    sn_worker_options options = listen_with(&listener);
+    options.limit_seconds = 0.36;
+    assert_int_equal(run_with(&outcome, &options, "slow", NULL, NULL), SN_OK);
+    assert_int_equal(outcome.end, SN_WORKER_FAILED);
+    assert_string_equal(outcome.reason, "over the time limit of 0.0001 h");
+    assert_int_equal(starts(), 1);
+    sn_worker_outcome_clear(&outcome);
+}
+
+static void a_worker_keeps_to_its_cores(void **state)
+{
+    (void)state;
+    heard listener = {.reports = 0};
+    sn_worker_outcome outcome = {.reason = NULL};
+    sn_worker_options options = listen_with(&listener);
+    cpu_set_t cores[2];
+    assert_true(sn_cores_share_out(cores, 1, 1));
+    assert_int_equal(CPU_COUNT(&cores[0]), 1);
+    options.cores = &cores[0];
+    assert_int_equal(run_with(&outcome, &options, "limits", NULL, NULL), SN_OK);
+    assert_int_equal(json_integer_value(json_object_get(outcome.result, "cores")), 1);
+    sn_worker_outcome_clear(&outcome);
+    assert_false(sn_cores_share_out(cores, 2, CPU_SETSIZE));
+}
+
+static void cores_of_workers_do_not_meet(void **state)
+{
+    (void)state;
+    cpu_set_t cores[2], both;
+    if (!sn_cores_share_out(cores, 2, 1))
+        skip(); /* one core only */
+    CPU_AND(&both, &cores[0], &cores[1]);
+    assert_int_equal(CPU_COUNT(&both), 0);
+    assert_int_equal(CPU_COUNT(&cores[1]), 1);
+}
+
+static void a_worker_cannot_take_more_memory_than_its_limit(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* AddressSanitizer's own tables are larger than any limit */
+#endif
+    heard listener = {.reports = 0};
+    sn_worker_outcome outcome = {.reason = NULL};
+    sn_worker_options options = listen_with(&listener);
+    options.memory_limit = 64 << 20;
+    assert_int_equal(run_with(&outcome, &options, "limits", NULL, NULL), SN_OK);
+    assert_int_equal(outcome.end, SN_WORKER_DONE);
+    assert_true(json_is_false(json_object_get(outcome.result, "large block")));
+    sn_worker_outcome_clear(&outcome);
+    options.memory_limit = 0;
+    assert_int_equal(run_with(&outcome, &options, "limits", NULL, NULL), SN_OK);
+    assert_true(json_is_true(json_object_get(outcome.result, "large block")));
+    sn_worker_outcome_clear(&outcome);
+}
+
 static void a_worker_dies_with_its_master(void **state)
 {
     (void)state;
@@ -518,6 +703,14 @@ int main(int count, char **arguments)
         TEST(a_worker_that_ignores_an_interrupt_is_killed),
         TEST(an_error_of_the_listener_ends_the_worker),
         TEST(a_worker_stopped_by_a_person_is_started_again),
+        TEST(a_worker_that_is_told_to_stop_does_and_is_not_started_again),
+        TEST(two_workers_work_at_once),
+        TEST(a_worker_without_a_sign_of_life_is_started_again),
+        TEST(a_worker_that_beats_is_alive),
+        TEST(a_worker_over_its_time_has_failed),
+        TEST(a_worker_keeps_to_its_cores),
+        TEST(cores_of_workers_do_not_meet),
+        TEST(a_worker_cannot_take_more_memory_than_its_limit),
         TEST(a_worker_dies_with_its_master),
         TEST(a_kill_by_the_memory_control_is_out_of_memory),
         TEST(kills_for_memory_can_be_counted),

@@ -698,8 +698,29 @@ static void a_newer_version_is_refused(void **state)
 {
     (void)state;
     sn_study_close(open_study());
-    database_exec("PRAGMA user_version=2");
-    assert_refused(SN_ERR_INPUT, "version 2");
+    database_exec("PRAGMA user_version=3");
+    assert_refused(SN_ERR_INPUT, "version 3");
+}
+
+static void a_study_of_version_1_goes_on_in_version_2(void **state)
+{
+    (void)state;
+    sn_study *study = open_study();
+    append_three(study);
+    sn_study_close(study);
+    database_exec("DROP TABLE retries; DELETE FROM settings; PRAGMA user_version=1");
+    study = open_reader();
+    assert_int_equal(stored_iterations(study), 3);
+    sn_study_close(study);
+    study = open_study();
+    assert_int_equal(stored_iterations(study), 3);
+    assert_int_equal(append_illegal(study, 4, NULL), SN_OK);
+    json_t *settings = json_pack("{s:b, s:f}", "simulated", false, "trial_hours", 0.0);
+    assert_int_equal(sn_study_settings_agree(study, settings, NULL), SN_OK);
+    json_decref(settings);
+    sn_study_close(study);
+    database_exec("SELECT trial, moment, reason FROM retries");
+    assert_database_is_sound();
 }
 
 static void a_folder_of_other_files_is_refused_and_kept(void **state)
@@ -774,6 +795,7 @@ int main(void)
         TEST(a_file_that_is_no_study_is_refused),
         TEST(another_programs_database_is_refused_and_kept),
         TEST(a_newer_version_is_refused),
+        TEST(a_study_of_version_1_goes_on_in_version_2),
         TEST(a_folder_of_other_files_is_refused_and_kept),
         TEST(an_abandoned_study_is_removed_when_nothing_was_begun),
         TEST(a_folder_without_a_study_cannot_be_read),

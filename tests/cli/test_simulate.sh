@@ -1,0 +1,66 @@
+#!/bin/sh
+# Searches of made-up trainings: several workers, misfortunes, refusals.
+# usage: test_simulate.sh PROGRAM
+set -eu
+program=$1
+. "$(dirname "$0")/expect.sh"
+
+# trajectory STUDY: the line of its JSON that says which way it went.
+trajectory() {
+    "$program" inspect "$1" --json | grep '"trajectory"'
+}
+
+# same_way STUDY STUDY
+same_way() {
+    [ "$(trajectory "$1")" = "$(trajectory "$2")" ] || fail "$1 and $2 went different ways"
+}
+
+simulate="search --simulate 0.002 --space segnas4 --iterations 70"
+expect 0 '*' $simulate -o one
+output_has 'simulated'
+expect 0 '*' $simulate -o four --workers 4
+output_has 'not needed'
+output_has 'speed-up'
+same_way one four
+for algorithm in direct isres esch random; do
+    expect 0 '*' $simulate -o $algorithm --algorithm $algorithm
+    expect 0 '*' $simulate -o $algorithm-3 --algorithm $algorithm --workers 3
+    same_way $algorithm $algorithm-3
+done
+
+# Interrupted: within seconds, and then it goes on. Killed: likewise. It can be read while it runs.
+long="search --simulate 30 --space segnas4 --iterations 70 --workers 4 -o cut"
+for signal in INT KILL; do
+    "$program" $long >/dev/null 2>&1 &
+    running=$!
+    while [ ! -e cut/study.db-wal ] && kill -0 $running; do
+        sleep 0.1
+    done
+    sleep 0.3
+    expect 0 '*' inspect cut
+    kill -$signal $running
+    began=$(date +%s)
+    wait $running || true
+    [ $(($(date +%s) - began)) -lt 5 ] || fail "SIG$signal: it took long to end"
+done
+expect 0 '*' $simulate -o cut --workers 4
+same_way one cut
+
+# What belongs to the result cannot be changed; what it cannot be used for is refused.
+expect 2 'segnas3d: one: this study was begun with algorithm "crs", now algorithm is "direct"; *' \
+    $simulate -o one --algorithm direct
+error_is_one_line
+expect 2 'segnas3d: one: this study was begun with trial_hours 0.0, now *' $simulate -o one --trial-hours 2
+expect 2 'segnas3d: search: --simulate takes no data set; leave "data" out' search data --simulate 1 -o two
+expect 2 'segnas3d: search: an argument is missing; usage: *' search -o two
+expect 2 'segnas3d: search: option --workers: "0" is not an integer *' $simulate -o two --workers 0
+expect 3 'segnas3d: one: its trainings were simulated, *' train data -o best.safetensors --study one
+[ ! -e two ] || fail 'a refused command left files'
+
+# A training over its time has failed, and it is said that this is not exact.
+expect 1 '*not one network could be trained*' search --simulate 5 --space segnas4 --iterations 2 -o slow \
+    --trial-hours 0.0001 --workers 2
+grep -q 'depends on how fast' err || fail "nothing is said of --trial-hours: $(cat err)"
+expect 0 '*' inspect slow
+output_has 'over the time limit'
+finish
