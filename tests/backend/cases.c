@@ -408,12 +408,22 @@ static void name_case(op_case *out)
         snprintf(out->name + at, (size_t)(CASE_NAME - at), " number %d", out->seed);
 }
 
+/* Of the draws: a new case of one family does not change those of the others. */
+static int seed_of(const case_spec *spec, int kind)
+{
+    int before = 0;
+    for (const case_spec *other = specs; other < spec; other++)
+        before += other->family == spec->family;
+    return ((int)spec->family * 100 + before) * FAMILY_KINDS + kind;
+}
+
 op_case op_case_get(int index, sn_dtype real)
 {
-    op_case out = {.seed = index};
+    op_case out = {0};
     const case_spec *spec = specs;
     for (; index >= families[spec->family].count; spec++)
         index -= families[spec->family].count;
+    out.seed = seed_of(spec, index);
     out.op.kind = families[spec->family].kinds[index];
     out.op.params = spec->params;
     out.scale = spec->scale;

@@ -35,7 +35,7 @@ static tolerance tolerance_of(sn_op_kind kind, int output)
     case SN_OP_BATCHNORM:
     case SN_OP_BATCHNORM_APPLY:
     case SN_OP_BATCHNORM_BACKWARD:
-        return (tolerance){1e-6, 5e-6}; /* means are rounded to float before they are subtracted */
+        return (tolerance){5e-7, 5e-6}; /* means are rounded to float before they are subtracted */
     case SN_OP_LOSS:
         return output == 0 ? (tolerance){1e-6, 1e-6} : (tolerance){1e-6, 1e-5}; /* steep where p is near 1 */
     default:

@@ -1,0 +1,168 @@
+/* The training step of whole networks: gradients in float on the cpu against plain loops in double. */
+#include "cmocka_all.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/random.h"
+#include "nn/executor.h"
+#include "train/step.h"
+
+enum { CLASSES = 3 };
+static const double allowed = 1e-3; /* relative L2 of one tensor */
+
+/* A training step on one device. */
+typedef struct step_run {
+    const sn_backend *backend;
+    sn_device *device;
+    sn_train_graph graph;
+    sn_executor *executor;
+} step_run;
+
+static void succeed(sn_status status, const sn_error *error)
+{
+    if (status != SN_OK)
+        fail_msg("%s", error->text);
+}
+
+static int64_t count_of(const step_run *run, sn_tensor tensor)
+{
+    return sn_tensor_count(&sn_graph_tensor(run->graph.graph, tensor)->desc);
+}
+
+/* Upload doubles as the type of the graph. */
+static void upload(step_run *run, sn_tensor tensor, const double *values)
+{
+    int64_t count = count_of(run, tensor);
+    if (sn_graph_tensor(run->graph.graph, tensor)->desc.dtype == SN_F64) {
+        sn_executor_upload(run->executor, tensor, values);
+        return;
+    }
+    float *floats = malloc((size_t)count * sizeof *floats);
+    for (int64_t i = 0; i < count; i++)
+        floats[i] = (float)values[i];
+    sn_executor_upload(run->executor, tensor, floats);
+    free(floats);
+}
+
+static double *download(const step_run *run, sn_tensor tensor)
+{
+    int64_t count = count_of(run, tensor);
+    double *values = malloc((size_t)count * sizeof *values);
+    if (sn_graph_tensor(run->graph.graph, tensor)->desc.dtype == SN_F64) {
+        sn_executor_download(run->executor, tensor, values);
+        return values;
+    }
+    float *floats = malloc((size_t)count * sizeof *floats);
+    sn_executor_download(run->executor, tensor, floats);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = floats[i];
+    free(floats);
+    return values;
+}
+
+/* A bright ball in noise and its label; a rotation by the identity. */
+static void upload_image(step_run *run, const int64_t size[3])
+{
+    static const double matrix[12] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0}, weights[CLASSES] = {1.2, 2.5, 3};
+    int64_t voxels = size[0] * size[1] * size[2];
+    double *image = malloc((size_t)voxels * sizeof *image);
+    uint8_t *labels = malloc((size_t)voxels);
+    sn_random random = sn_random_begin(5, SN_RANDOM_TEST, 0);
+    for (int64_t v = 0; v < voxels; v++) {
+        labels[v] = v % size[2] > size[2] / 2 ? (v / size[2] % size[1] > 8 ? 2 : 1) : 0;
+        image[v] = labels[v] + 0.5 * sn_random_normal(&random);
+    }
+    upload(run, run->graph.image, image);
+    sn_executor_upload(run->executor, run->graph.labels, labels);
+    sn_executor_upload(run->executor, run->graph.matrix, matrix);
+    upload(run, run->graph.label_weights, weights);
+    free(labels);
+    free(image);
+}
+
+/* One image forward and backward; dropout keeps the same channels on every device. */
+static step_run run_step(const char *device, const char *arch_text, const int64_t size[3], sn_dtype real)
+{
+    static const uint8_t key[16] = {1, 2, 3};
+    sn_error error = SN_ERROR_INIT;
+    step_run run = {0};
+    sn_arch arch;
+    sn_train_options options = SN_TRAIN_OPTIONS_INIT;
+    const sn_train_shape shape = {.channels = 1, .classes = CLASSES, .size = {size[0], size[1], size[2]}};
+    succeed(sn_arch_parse(&arch, arch_text, &error), &error);
+    succeed(sn_backend_find(&run.backend, device, &error), &error);
+    succeed(run.backend->open(&run.device, &(sn_device_options){.threads = 2}, &error), &error);
+    succeed(sn_train_graph_make(&run.graph, &arch, &shape, &options, real, &error), &error);
+    succeed(sn_executor_create(&run.executor, run.graph.graph, run.backend, run.device, &error), &error);
+    succeed(sn_executor_initialise(run.executor, 7, &error), &error);
+    upload_image(&run, size);
+    sn_executor_upload(run.executor, run.graph.dropout_key, key);
+    succeed(sn_executor_run(run.executor, run.graph.train, &error), &error);
+    return run;
+}
+
+static void end_step(step_run *run)
+{
+    sn_executor_free(run->executor);
+    sn_train_graph_clear(&run->graph);
+    run->backend->close(run->device);
+}
+
+static void compare_gradient(const char *arch, const step_run *is, const step_run *wanted, sn_tensor tensor)
+{
+    double *a = download(is, tensor), *b = download(wanted, tensor), difference = 0, norm = 0;
+    for (int64_t i = 0; i < count_of(is, tensor); i++) {
+        difference += (a[i] - b[i]) * (a[i] - b[i]);
+        norm += b[i] * b[i];
+    }
+    assert_true(norm > 0);
+    if (!(sqrt(difference / norm) <= allowed))
+        fail_msg("%s: %s differs by %.2g", arch, sn_graph_tensor(is->graph.graph, tensor)->name,
+                 sqrt(difference / norm));
+    free(b);
+    free(a);
+}
+
+static void compare(const char *arch, int64_t d, int64_t h, int64_t w)
+{
+    const int64_t size[3] = {d, h, w};
+    step_run cpu = run_step("cpu", arch, size, SN_F32), ref = run_step("ref", arch, size, SN_F64);
+    int compared = 0;
+    for (sn_tensor t = 0; t < sn_graph_tensor_count(cpu.graph.graph); t++)
+        if (sn_graph_tensor(cpu.graph.graph, t)->role == SN_ROLE_GRADIENT) {
+            compare_gradient(arch, &cpu, &ref, t);
+            compared++;
+        }
+    assert_true(compared > 10);
+    end_step(&ref);
+    end_step(&cpu);
+}
+
+static void gradients_of_a_segnas4_network(void **state)
+{
+    (void)state;
+    compare("n=8 p=2 sup=1 res=1", 12, 20, 18);
+}
+
+static void gradients_of_a_network_of_5_3_kernels(void **state)
+{
+    (void)state;
+    compare("n=8 p=2 sup=0 res=1 nodes=3 ops=2,2,3", 8, 16, 16);
+}
+
+static void gradients_of_a_network_with_skips_and_dilation(void **state)
+{
+    (void)state;
+    compare("n=8 p=2 sup=0 res=0 nodes=4 ops=6,2,4,0,5,1", 8, 16, 16);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_of_a_segnas4_network),
+        cmocka_unit_test(gradients_of_a_network_of_5_3_kernels),
+        cmocka_unit_test(gradients_of_a_network_with_skips_and_dilation),
+    };
+    return cmocka_run_group_tests_name("accuracy", tests, NULL, NULL);
+}
