@@ -100,12 +100,14 @@ SN_INLINE void output_tiles(const int tile, const float *m, int64_t frequency,
     }
 }
 
-/* Store `count` floats. */
-SN_INLINE void store_pixels(float *to, const vf pixels[], int64_t count)
+/* Store `count` floats. What lies `next` floats further on is written soon. */
+SN_INLINE void store_pixels(float *to, const vf pixels[], int64_t count, int64_t next)
 {
     int64_t whole = count / LANES;
-    for (int64_t i = 0; i < whole; i++)
+    for (int64_t i = 0; i < whole; i++) {
         vf_store(to + i * LANES, pixels[i]);
+        __builtin_prefetch(to + i * LANES + next, 1, 2);
+    }
     if (count % LANES != 0)
         memcpy(to + whole * LANES, &pixels[whole], (size_t)(count % LANES) * sizeof *to);
 }
@@ -135,7 +137,8 @@ SN_INLINE void output_row(const int dilation, const int tile, float *plane, cons
             vf joined[2 * SN_WINOGRAD_MAX_TILE];
             if (dilation == 2)
                 join_pixels(tile, out[0][i], out[1][i], joined);
-            store_pixels(plane + y * width + x, dilation == 2 ? joined : out[0][i], count);
+            store_pixels(plane + y * width + x, dilation == 2 ? joined : out[0][i], count,
+                         winograd_voxels(plan));
         }
     }
 }

@@ -179,6 +179,7 @@ SN_INLINE void winograd_rows(const int dilation, const int tile, const bool grad
                              int64_t tile_row, const float *zeros)
 {
     const int64_t width = plan->extent[2], first = tile_row * tile - (gradient ? 0 : plan->kernel / 2);
+    const int64_t next = winograd_voxels(plan); /* the same lines of the next channel are needed soon */
     const int lines = gradient ? tile : SN_WINOGRAD_INPUT;
     const float *from[SN_WINOGRAD_INPUT];
     for (int k = 0; k < lines; k++) {
@@ -192,8 +193,11 @@ SN_INLINE void winograd_rows(const int dilation, const int tile, const bool grad
             vf d[SN_WINOGRAD_INPUT];
             int64_t at = x + i * LANES < width ? x + i * LANES : x; /* what is read for nothing is cleared */
             SN_UNROLL
-            for (int k = 0; k < lines; k++)
+            for (int k = 0; k < lines; k++) {
                 d[k] = vf_load(from[k] + at);
+                if (k >= lines - tile) /* those before were lines of the tile before */
+                    __builtin_prefetch(from[k] + at + next, 0, 2);
+            }
             if (gradient)
                 winograd_gradient(tile, d, v[i]);
             else
