@@ -62,14 +62,17 @@ static inline sn_conv_range sn_conv_range_of(const sn_conv_axis *axis, int64_t a
     return begin < end ? (sn_conv_range){begin, end} : (sn_conv_range){0, 0};
 }
 
-/* Copy `count` floats in whole vectors: reads and writes up to LANES - 1 more. */
-static inline void sn_conv_copy(float *to, const float *from, int64_t count)
+/* Copy `count` floats in whole vectors: reads and writes up to LANES - 1 more. What lies `next` floats further on
+ * is needed soon. */
+static inline void sn_conv_copy(float *to, const float *from, int64_t count, int64_t next)
 {
-    for (int64_t i = 0; i < count; i += LANES)
+    for (int64_t i = 0; i < count; i += LANES) {
         vf_store(to + i, vf_load(from + i));
+        __builtin_prefetch(from + i + next, 0, 2);
+    }
 }
 
-/* Copy every second float, `count` of them. What lies `next` floats further on is needed soon. */
+/* The same of every second float. */
 static inline void sn_conv_copy_evens(float *to, const float *from, int64_t count, int64_t next)
 {
     for (int64_t i = 0; i < count; i += LANES) {
@@ -94,7 +97,7 @@ static inline void sn_conv_copy_row(float *to, const float *from, sn_conv_range 
 {
     sn_conv_clear(to, range.begin);
     if (step == 1)
-        sn_conv_copy(to + range.begin, from, range.end - range.begin);
+        sn_conv_copy(to + range.begin, from, range.end - range.begin, next);
     else if (step == 2)
         sn_conv_copy_evens(to + range.begin, from, range.end - range.begin, next);
     else
