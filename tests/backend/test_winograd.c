@@ -51,8 +51,10 @@ static void large_extents_are_computed_by_winograd(void **state)
     for (int k = 0; k < 3; k++)
         for (int64_t channels = 8; channels <= 64; channels += 7)
             for (int64_t side = 16; side <= 64; side += 11)
-                for (int kernel = 3; kernel <= 5; kernel += 2)
+                for (int kernel = 3; kernel <= 5; kernel += 2) {
                     assert_true(chosen(kinds[k], channels, channels, side, kernel, 1));
+                    assert_true(chosen(kinds[k], channels, channels, 2 * side, kernel, 2));
+                }
 }
 
 static void other_kernels_and_tiny_extents_are_not(void **state)
@@ -60,9 +62,9 @@ static void other_kernels_and_tiny_extents_are_not(void **state)
     (void)state;
     for (int k = 0; k < 3; k++) {
         assert_false(chosen(kinds[k], 16, 16, 32, 7, 1));
-        assert_false(chosen(kinds[k], 16, 16, 32, 5, 2));
         assert_false(chosen(kinds[k], 16, 16, 32, 1, 1));
-        assert_false(chosen(kinds[k], 16, 16, 32, 3, 2));
+        assert_false(chosen(kinds[k], 16, 16, 32, 3, 3));
+        assert_false(chosen(kinds[k], 64, 64, 8, 5, 2));
         assert_false(chosen(kinds[k], 512, 512, 4, 3, 1));
         assert_false(chosen(kinds[k], 16, 16, 1, 3, 1));
     }
@@ -74,12 +76,14 @@ static void units_cover_the_output(void **state)
     for (int k = 0; k < 3; k++)
         for (int64_t side = 5; side <= 70; side += 13) {
             const int64_t extent[3] = {side + 2, side + 1, side};
-            sn_op op = convolution(kinds[k], 21, 42, extent, side % 2 == 0 ? 3 : 5, 1);
-            sn_winograd_plan plan;
-            assert_true(sn_winograd_plan_make(&plan, &op, HUGE_VAL));
-            assert_true(plan.units_z * plan.unit_z >= extent[0]);
-            assert_true(plan.units_y * plan.unit_y * plan.tile >= extent[1]);
-            assert_true(plan.tiles_x * plan.tile >= extent[2]);
+            for (int dilation = 1; dilation <= 2; dilation++) {
+                sn_op op = convolution(kinds[k], 21, 42, extent, side % 2 == 0 ? 3 : 5, dilation);
+                sn_winograd_plan plan;
+                assert_true(sn_winograd_plan_make(&plan, &op, HUGE_VAL));
+                assert_true(dilation * plan.units_z * plan.unit_z >= extent[0]);
+                assert_true(dilation * plan.units_y * plan.unit_y * plan.tile >= extent[1]);
+                assert_true(plan.tiles_x * plan.tile >= extent[2]);
+            }
         }
 }
 

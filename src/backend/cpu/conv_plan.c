@@ -34,6 +34,14 @@ static bool is_dense(const sn_op *op)
     return p->kernel == 1 && p->stride == 1 && p->pad == 0;
 }
 
+/* Whether each output voxel of backward data meets one tap, and each input voxel is met by all. */
+static bool is_joined(const sn_op *op)
+{
+    const sn_conv3d_params *p = &op->params.conv3d;
+    return op->kind == SN_OP_CONV3D_BACKWARD_DATA && p->kernel == 2 && p->stride == 2 && p->dilation == 1 &&
+           p->pad == 0;
+}
+
 static int64_t in_block_limit_dw(const sn_op *op)
 {
     return is_dense(op) ? MAX_IN_BLOCK_DW_DENSE : MAX_IN_BLOCK_DW;
@@ -224,15 +232,16 @@ static double tile_cost(sn_conv_pass *pass, const sn_conv_plan *plan)
     return (double)(z->tiles * y->tiles * x->tiles) * (vectors * pass->tap_count * channels + copy);
 }
 
-/* Try all even cuts of D and H whose tiles fit, and keep the cheapest. */
+/* Try all even cuts of D and H whose tiles fit, and keep the cheapest; of equal ones that of whole planes, whose
+ * memory is in one piece. */
 static void choose_tiles(sn_conv_pass *pass, const sn_conv_plan *plan)
 {
     const sn_conv_axis *axis = pass->axis;
     int64_t row_tiles = sn_conv_parts(axis[2].extent, plan->dense ? DENSE_TILE : MAX_ROW);
     int64_t best[3] = {axis[0].extent, axis[1].extent, row_tiles};
     double least = -1;
-    for (int64_t tz = 1; tz <= axis[0].extent; tz++)
-        for (int64_t ty = 1; ty <= axis[1].extent; ty++) {
+    for (int64_t ty = 1; ty <= axis[1].extent; ty++)
+        for (int64_t tz = 1; tz <= axis[0].extent; tz++) {
             const int64_t tiles[3] = {tz, ty, row_tiles};
             cut(pass, plan, tiles);
             if (axis[0].tiles < tz || axis[1].tiles < ty) /* the same as with fewer */
@@ -280,6 +289,12 @@ static void set_extents(sn_conv_plan *plan, const sn_op *op)
     plan->out_step = backward ? op->params.conv3d.stride : 1;
     plan->weight_out = backward ? taps : p.w->shape[1] * taps;
     plan->weight_in = backward ? p.w->shape[1] * taps : taps;
+    plan->joined = 1;
+    if (is_joined(op)) {
+        plan->joined = (int)taps;
+        plan->out_channels *= taps;
+        plan->weight_out = 1;
+    }
     plan->dense = is_dense(op);
     plan->is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
     plan->group = smaller(plan->out_channels, plan->is_dw ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP);
@@ -311,7 +326,7 @@ static sn_status plan_direct(sn_conv_plan *plan, const sn_op *op, int lanes, sn_
     sn_status status = SN_OK;
     size_t taps = (size_t)op->params.conv3d.kernel * op->params.conv3d.kernel * op->params.conv3d.kernel;
     set_extents(plan, op);
-    int phases = plan->out_step * plan->out_step * plan->out_step;
+    int phases = plan->joined > 1 ? 1 : plan->out_step * plan->out_step * plan->out_step;
     SN_TRY(sn_alloc(&plan->passes, (size_t)phases, sizeof *plan->passes, error));
     for (int phase = 0; phase < phases; phase++) {
         sn_conv_pass *pass = &plan->passes[plan->pass_count];

@@ -7,7 +7,8 @@
  *   backward weights  input x, output dy, which is read
  * A stride s splits a grid into s^3 sub-grids, voxel s*j + phase being voxel j of sub-grid `phase`: the
  * forward input is read as s^3 sub-grids by one pass; each sub-grid of a backward output is a pass of its own
- * with the taps that reach it. Output voxel v of a pass is the sum over its taps of w * input[v + shift].
+ * with the taps that reach it. Where kernel and stride are both 2, one tap without shift reaches each sub-grid:
+ * one pass computes all, sub-grid k of output channel o as its channel 8*o + k. Output voxel v of a pass is the sum over its taps of w * input[v + shift].
  *
  * A tile of the input is copied, with its halo, next to each other: rows of `row` floats, planes of `plane`.
  * Where a tile spans the whole extent, one halo of zeros is the right edge of a row and the left edge of the
@@ -87,14 +88,15 @@ typedef struct sn_conv_plan {
     sn_conv_way way; /* of the two others only their own plan is made */
     sn_deep_plan *deep;
     sn_winograd_plan winograd;
-    int64_t images, in_channels, out_channels;
-    int64_t in[3], out[3];         /* extents */
-    int in_step, out_step;         /* stride of the sub-grids */
+    int64_t images, in_channels, out_channels; /* of a pass */
+    int64_t in[3], out[3];                     /* extents */
+    int in_step, out_step;                     /* stride of the sub-grids */
     int64_t weight_out, weight_in; /* floats of w from one output, one input channel to the next */
-    bool is_dw;                    /* backward weights */
-    bool dense;                    /* one tap without shift: tiles can be used where they lie */
-    int64_t group;                 /* output channels of a unit of work, at most */
-    int64_t partials;              /* backward weights: sums formed apart, then added in order */
+    int joined;       /* 1, or 8: as many channels of the pass are sub-grids of one of the output */
+    bool is_dw;       /* backward weights */
+    bool dense;       /* one tap without shift: tiles can be used where they lie */
+    int64_t group;    /* output channels of a unit of work, at most */
+    int64_t partials; /* backward weights: sums formed apart, then added in order */
     int pass_count;
     sn_conv_pass *passes;
 } sn_conv_plan;

@@ -54,9 +54,9 @@ static double pairs_of(const sn_winograd_plan *plan)
 /* Cut into units of at most `planes` planes by `rows` rows of tiles. */
 static void cut(sn_winograd_plan *plan, int64_t planes, int64_t rows)
 {
-    plan->units_z = sn_conv_parts(plan->extent[0], planes);
+    plan->units_z = sn_conv_parts(plan->sub_extent[0], planes);
     plan->units_y = sn_conv_parts(plan->tiles_y, rows);
-    plan->unit_z = sn_conv_parts(plan->extent[0], plan->units_z);
+    plan->unit_z = sn_conv_parts(plan->sub_extent[0], plan->units_z);
     plan->unit_y = sn_conv_parts(plan->tiles_y, plan->units_y);
 }
 
@@ -66,10 +66,11 @@ static int64_t frequency_floats(const sn_winograd_plan *plan)
                                       sn_winograd_frequency(plan->group, sn_winograd_out_channel(plan)));
 }
 
-/* Cycles for one image, without what the weights cost once. */
+/* Cycles, without what the weights cost once. */
 static double cost_of(const sn_winograd_plan *plan, bool dw)
 {
-    double row = transform_cycles * vectors_of(plan->tiles_x), rows = (double)plan->unit_y;
+    double row = transform_cycles * plan->dilation * vectors_of(plan->sub_tiles_x),
+           rows = (double)plan->unit_y;
     double in_parts = 1, out_parts = 1; /* how often a side is transformed */
     if (dw) {
         in_parts = (double)sn_conv_parts(plan->out_channels, plan->group);
@@ -80,8 +81,7 @@ static double cost_of(const sn_winograd_plan *plan, bool dw)
                          (double)plan->unit_z * (double)plan->out_channels * out_parts);
     double run = vector_cycles * vectors_of(plan->unit_z * plan->unit_y * plan->tiles_x) +
                  (dw ? sum_cycles : weight_cycles);
-    return (double)(plan->units_z * plan->units_y) *
-           (transforms + (double)products_of(plan) * pairs_of(plan) * run);
+    return (double)sn_winograd_units(plan) * (transforms + (double)products_of(plan) * pairs_of(plan) * run);
 }
 
 /* Try all even cuts whose frequencies fit, and keep the cheapest; returns its cost. */
@@ -90,7 +90,7 @@ static double choose_units(sn_winograd_plan *plan, bool dw)
     const int64_t most = dw ? SCRATCH_FLOATS_DW : SCRATCH_FLOATS;
     int64_t best[2] = {1, 1};
     double least = -1;
-    for (int64_t planes = 1; planes <= plan->extent[0]; planes++)
+    for (int64_t planes = 1; planes <= plan->sub_extent[0]; planes++)
         for (int64_t rows = 1; rows <= plan->tiles_y; rows++) {
             cut(plan, planes, rows);
             if (plan->unit_z < planes || plan->unit_y < rows) /* the same as with fewer */
@@ -110,11 +110,12 @@ static void set_extents(sn_winograd_plan *plan, const sn_op *op)
 {
     const bool backward = op->kind == SN_OP_CONV3D_BACKWARD_DATA;
     const int64_t *in = op->inputs[0].desc.shape;
-    const int kernel = op->params.conv3d.kernel;
+    const int kernel = op->params.conv3d.kernel, dilation = op->params.conv3d.dilation;
     const int64_t weights = (int64_t)kernel * kernel * kernel;
     const int64_t *out = is_dw(op) ? op->inputs[1].desc.shape : op->outputs[0].desc.shape;
     *plan = (sn_winograd_plan){.kernel = kernel,
                                .tile = SN_WINOGRAD_INPUT + 1 - kernel,
+                               .dilation = dilation,
                                .images = in[0],
                                .in_channels = in[1],
                                .out_channels = out[1],
@@ -122,9 +123,14 @@ static void set_extents(sn_winograd_plan *plan, const sn_op *op)
                                .weight_out = backward ? weights : in[1] * weights,
                                .weight_in = backward ? out[1] * weights : weights,
                                .mirrored = backward};
-    plan->tiles_y = sn_conv_parts(in[3], plan->tile);
-    plan->tiles_x = sn_conv_parts(in[4], plan->tile);
-    plan->row = (sn_conv_parts(plan->tiles_x, SN_WINOGRAD_LANES) * plan->tile + 2) * SN_WINOGRAD_LANES;
+    for (int i = 0; i < 3; i++)
+        plan->sub_extent[i] = sn_conv_parts(plan->extent[i], dilation);
+    plan->tiles_y = sn_conv_parts(plan->sub_extent[1], plan->tile);
+    plan->sub_tiles_x = sn_conv_parts(plan->sub_extent[2], plan->tile);
+    plan->tiles_x = dilation * plan->sub_tiles_x;
+    plan->sub_row =
+        (sn_conv_parts(plan->sub_tiles_x, SN_WINOGRAD_LANES) * plan->tile + 2) * SN_WINOGRAD_LANES;
+    plan->row = dilation * plan->sub_row;
     int64_t in_limit = is_dw(op) ? BLOCK_DW : IN_BLOCK;
     plan->in_block = sn_conv_parts(in[1], sn_conv_parts(in[1], in_limit));
     plan->group = is_dw(op) ? sn_conv_parts(out[1], sn_conv_parts(out[1], BLOCK_DW))
@@ -135,15 +141,15 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
 {
     const sn_conv3d_params *p = &op->params.conv3d;
     const bool dw = is_dw(op);
-    if ((p->kernel != 3 && p->kernel != 5) || p->stride != 1 || p->dilation != 1 || p->pad != p->kernel / 2)
+    if ((p->kernel != 3 && p->kernel != 5) || p->stride != 1 || p->dilation > 2 ||
+        p->pad != p->dilation * (p->kernel / 2))
         return false;
     set_extents(plan, op);
-    double cost = (double)plan->images * choose_units(plan, dw), once = pack_cycles;
+    double cost = choose_units(plan, dw), once = pack_cycles;
     if (dw) {
         int64_t parts =
             sn_conv_parts(plan->out_channels, plan->group) * sn_conv_parts(plan->in_channels, plan->in_block);
-        plan->partials =
-            smaller(sn_conv_parts(WANTED_PARTS, parts), plan->images * plan->units_z * plan->units_y);
+        plan->partials = smaller(sn_conv_parts(WANTED_PARTS, parts), sn_winograd_units(plan));
         once = unpack_cycles * (double)plan->partials;
     }
     return cost + once * pairs_of(plan) < cycles;

@@ -11,6 +11,7 @@ typedef struct conv_job {
     const float *x, *w;
     float *y, *packed; /* of a block: (in_channels, taps, rows) */
     int64_t blocks, groups;
+    int64_t together; /* blocks of the sub-grids of one channel, where they are joined; else 1 */
 } conv_job;
 
 static int64_t first_row(const conv_job *job, int64_t block)
@@ -97,6 +98,43 @@ static void write_channel(const conv_job *job, const sn_conv_tile *tile, const s
         }
 }
 
+/* to[2*i] = even[i], to[2*i + 1] = odd[i]: `count` floats. What lies `next` floats further on is written soon. */
+static void join_rows(float *to, const float *even, const float *odd, int64_t count, int64_t next)
+{
+    for (int64_t i = 0; i < count; i += 2 * LANES) {
+        const vf part[2] = {vf_load(even + i / 2), vf_load(odd + i / 2)};
+        vf whole[2];
+        sn_join_2(part, whole);
+        __builtin_prefetch(to + i + next, 1, 2);
+        __builtin_prefetch(to + i + next + LANES, 1, 2);
+        if (count - i >= 2 * LANES) {
+            vf_store(to + i, whole[0]);
+            vf_store(to + i + LANES, whole[1]);
+        } else {
+            memcpy(to + i, whole, (size_t)(count - i) * sizeof *to);
+        }
+    }
+}
+
+/* Write a tile of the eight sub-grids of one output channel to their places. */
+static void write_joined(const conv_job *job, const sn_conv_tile *tile, const sn_conv_sweep *sweep,
+                         const float *from, float *channel)
+{
+    const int64_t *out = job->plan->out, next = sn_conv_voxels(out);
+    int64_t first = 2 * tile->at[2], count = 2 * tile->extent[2];
+    count = first + count <= out[2] ? count : out[2] - first;
+    for (int64_t z = 0; z < 2 * tile->extent[0]; z++)
+        for (int64_t y = 0; y < 2 * tile->extent[1]; y++) {
+            int64_t to_z = 2 * tile->at[0] + z, to_y = 2 * tile->at[1] + y;
+            int64_t sub_grid = z % 2 * 4 + y % 2 * 2;
+            const float *row =
+                from + sub_grid * sweep->out_size + z / 2 * sweep->out_z + y / 2 * sweep->out_y;
+            if (to_z < out[0] && to_y < out[1])
+                join_rows(channel + (to_z * out[1] + to_y) * out[2] + first, row, row + sweep->out_size,
+                          count, next);
+        }
+}
+
 /* All runs of one block over one tile. */
 static void run_block(const sn_conv_block *block, sn_conv_run *kernel, const sn_conv_pass *pass,
                       const sn_conv_sweep *sweep)
@@ -117,7 +155,7 @@ static void run_unit(const conv_job *job, const sn_conv_tile *tile, int64_t begi
     const bool in_place = sn_conv_in_place(plan, tile);
     int64_t out_voxels = sn_conv_voxels(plan->out), first = first_row(job, begin);
     float *sums = in_place ? NULL : scratch + pass->in_block * pass->channel;
-    float *output = job->y + (tile->image * plan->out_channels + first) * out_voxels;
+    float *output = job->y + (tile->image * plan->out_channels + first) / plan->joined * out_voxels;
     for (int64_t i = 0; i < plan->in_channels; i += pass->in_block) {
         int64_t rest = plan->in_channels - i, count = rest < pass->in_block ? rest : pass->in_block;
         sn_conv_input input = sn_conv_input_of(plan, pass, tile, job->x, i, count, scratch);
@@ -136,18 +174,40 @@ static void run_unit(const conv_job *job, const sn_conv_tile *tile, int64_t begi
             run_block(&block, SN_CONV_RUNS[rows], pass, &sweep);
         }
     }
-    for (int64_t o = 0; !in_place && o < first_row(job, end) - first; o++)
-        write_channel(job, tile, &sweep, sums + o * sweep.out_size, output + o * out_voxels);
+    for (int64_t o = 0; !in_place && o < first_row(job, end) - first; o += plan->joined, output += out_voxels)
+        if (plan->joined > 1)
+            write_joined(job, tile, &sweep, sums + o * sweep.out_size, output);
+        else
+            write_channel(job, tile, &sweep, sums + o * sweep.out_size, output);
+}
+
+/* Cut the output channels into blocks; those of the sub-grids of one channel stay together. */
+static void choose_blocks(conv_job *job)
+{
+    const sn_conv_plan *plan = job->plan;
+    job->together = 1;
+    job->blocks = sn_conv_parts(plan->out_channels, SN_CONV_BLOCK_ROWS);
+    if (plan->joined > 1) {
+        job->together = sn_conv_parts(plan->joined, SN_CONV_BLOCK_ROWS);
+        job->blocks = plan->out_channels / plan->joined * job->together;
+    }
 }
 
 /* Blocks are taken together, so that a tile is copied once for all of them, but not so many that there are
  * too few units of work for the threads. */
 static int64_t choose_groups(const conv_job *job, int64_t tiles, int threads)
 {
-    int64_t fewest = sn_conv_parts(job->blocks, SN_CONV_MAX_GROUP / SN_CONV_BLOCK_ROWS);
+    const int rows = job->plan->joined > 1 ? job->plan->joined : SN_CONV_BLOCK_ROWS;
+    int64_t most = job->blocks / job->together, fewest = sn_conv_parts(most, SN_CONV_MAX_GROUP / rows);
     int64_t wanted = sn_conv_parts(4 * (int64_t)threads, tiles);
     int64_t groups = fewest > wanted ? fewest : wanted;
-    return groups < job->blocks ? groups : job->blocks;
+    return groups < most ? groups : most;
+}
+
+/* The first block of a group. */
+static int64_t group_first(const conv_job *job, int64_t group)
+{
+    return sn_conv_split(job->blocks / job->together, job->groups, group) * job->together;
 }
 
 static void run_direct(const sn_cpu_call *call)
@@ -155,7 +215,7 @@ static void run_direct(const sn_cpu_call *call)
     const sn_conv_plan *plan = call->plan;
     conv_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
     job.packed = call->workspace;
-    job.blocks = sn_conv_parts(plan->out_channels, SN_CONV_BLOCK_ROWS);
+    choose_blocks(&job);
     for (int p = 0; p < plan->pass_count; p++) {
         job.pass = &plan->passes[p];
         int64_t tiles = plan->images * sn_conv_tiles(job.pass);
@@ -171,8 +231,7 @@ static void run_direct(const sn_cpu_call *call)
             for (int64_t t = 0; t < tiles; t++)
                 for (int64_t g = 0; g < job.groups; g++) {
                     sn_conv_tile tile = sn_conv_tile_of(job.pass, t);
-                    run_unit(&job, &tile, sn_conv_split(job.blocks, job.groups, g),
-                             sn_conv_split(job.blocks, job.groups, g + 1), scratch);
+                    run_unit(&job, &tile, group_first(&job, g), group_first(&job, g + 1), scratch);
                 }
         }
     }

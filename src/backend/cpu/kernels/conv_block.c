@@ -31,6 +31,7 @@ SN_INLINE void multiply(const int rows, const int columns, const sn_conv_block *
             for (int c = 0; c < columns; c++) {
                 input[c] = vf_load(at + c * LANES);
                 SN_KEEP(input[c]);
+                __builtin_prefetch(at + (columns + c) * LANES, 0, 3); /* of the next step */
             }
             SN_UNROLL
             for (int r = 0; r < rows; r++) {

@@ -51,6 +51,7 @@ SN_INLINE void correlate(const int rows, const int streams, const float *dy, int
         for (int s = 0; s < streams; s++) {
             input[s] = vf_load(from[s] + v);
             SN_KEEP(input[s]);
+            __builtin_prefetch(from[s] + v + SN_CONV_STRETCH * LANES, 0, 2); /* of the next stretch */
         }
         SN_UNROLL
         for (int r = 0; r < rows; r++) {

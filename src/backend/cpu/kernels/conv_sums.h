@@ -18,6 +18,9 @@ enum { SN_CONV_SUM_ROWS = 4 };
 #define SN_CONV_SUM_STREAMS(rows) 3
 #endif
 
+/* Vectors of voxels that are worked on together: SN_CONV_SUM_ROWS of them fit a first-level cache. */
+enum { SN_CONV_STRETCH = 32 };
+
 /* Streams: taps of input channels. */
 typedef struct sn_conv_streams {
     const float *x; /* of output (0,0,0), first channel */

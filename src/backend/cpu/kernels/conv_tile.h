@@ -8,6 +8,7 @@
 
 #include "backend/cpu/conv_plan.h"
 #include "backend/cpu/kernels/run.h"
+#include "backend/cpu/kernels/shuffle.h"
 
 /* The outputs of one tile. */
 typedef struct sn_conv_tile {
@@ -61,11 +62,26 @@ static inline sn_conv_range sn_conv_range_of(const sn_conv_axis *axis, int64_t a
     return begin < end ? (sn_conv_range){begin, end} : (sn_conv_range){0, 0};
 }
 
-/* Copy `count` floats in whole vectors: reads and writes up to LANES - 1 more. */
-static inline void sn_conv_copy(float *to, const float *from, int64_t count)
+/* Copy `count` floats in whole vectors: reads and writes up to LANES - 1 more. What lies `next` floats further on
+ * is needed soon. */
+static inline void sn_conv_copy(float *to, const float *from, int64_t count, int64_t next)
 {
-    for (int64_t i = 0; i < count; i += LANES)
+    for (int64_t i = 0; i < count; i += LANES) {
         vf_store(to + i, vf_load(from + i));
+        __builtin_prefetch(from + i + next, 0, 2);
+    }
+}
+
+/* The same of every second float. */
+static inline void sn_conv_copy_evens(float *to, const float *from, int64_t count, int64_t next)
+{
+    for (int64_t i = 0; i < count; i += LANES) {
+        vf low = vf_load(from + 2 * i);
+        vf high = i + LANES / 2 < count ? vf_load(from + 2 * i + LANES) : low;
+        vf_store(to + i, SN_SHUFFLE(low, high, SN_EVENS));
+        __builtin_prefetch(from + 2 * i + next, 0, 2);
+        __builtin_prefetch(from + 2 * i + next + LANES, 0, 2);
+    }
 }
 
 static inline void sn_conv_clear(float *to, int64_t count)
@@ -77,11 +93,13 @@ static inline void sn_conv_clear(float *to, int64_t count)
 /* A row of `count` floats, `from` its first one inside. What is written past its end, the next row (or slack)
  * overwrites; what is read past the end of a buffer, cpu.c allocates. */
 static inline void sn_conv_copy_row(float *to, const float *from, sn_conv_range range, int64_t count,
-                                    int step)
+                                    int step, int64_t next)
 {
     sn_conv_clear(to, range.begin);
     if (step == 1)
-        sn_conv_copy(to + range.begin, from, range.end - range.begin);
+        sn_conv_copy(to + range.begin, from, range.end - range.begin, next);
+    else if (step == 2)
+        sn_conv_copy_evens(to + range.begin, from, range.end - range.begin, next);
     else
         for (int64_t i = range.begin; i < range.end; i++)
             to[i] = from[(i - range.begin) * step];
@@ -94,6 +112,7 @@ static inline void sn_conv_copy_grid(float *grid, const float *x, const sn_conv_
 {
     const sn_conv_axis *axis = pass->axis;
     const int step = plan->in_step;
+    const int64_t next = sn_conv_voxels(plan->in); /* channel */
     sn_conv_range r[3];
     int64_t first[3]; /* index 0 of the copied axis, in voxels of x */
     for (int i = 0; i < 3; i++) {
@@ -110,7 +129,7 @@ static inline void sn_conv_copy_grid(float *grid, const float *x, const sn_conv_
             int64_t from =
                 ((first[0] + z * step) * plan->in[1] + first[1] + y * step) * plan->in[2] + first[2];
             sn_conv_copy_row(to, inside ? x + from : x, inside ? r[2] : (sn_conv_range){0, 0}, pass->row,
-                             step);
+                             step, next);
         }
     sn_conv_clear(to, SN_CONV_SLACK);
 }

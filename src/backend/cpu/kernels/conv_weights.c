@@ -4,8 +4,6 @@
 #include "backend/cpu/kernels/conv_tile.h"
 #include "backend/cpu/kernels/winograd_run.h"
 
-enum { STRETCH = 32 }; /* vectors: SN_CONV_SUM_ROWS of them fit a first-level cache */
-
 /* A range of output channels, in blocks, by a range of input channels. */
 typedef struct weights_unit {
     int64_t out_first, out_count, blocks;
@@ -31,7 +29,8 @@ static void copy_gradient(float *to, const float *dy, const sn_conv_plan *plan, 
             int64_t at = z * sweep->out_z + y * sweep->out_y;
             int64_t from = (tile->at[0] + z) * plan->out[1] + tile->at[1] + y;
             sn_conv_clear(to + done, at - done);
-            sn_conv_copy(to + at, dy + from * plan->out[2] + tile->at[2], tile->extent[2]);
+            sn_conv_copy(to + at, dy + from * plan->out[2] + tile->at[2], tile->extent[2],
+                         sn_conv_voxels(plan->out));
             done = at + tile->extent[2];
         }
     sn_conv_clear(to + done, sweep->out_size - LANES - done);
@@ -80,11 +79,11 @@ static void sum_tile(const weights_job *job, const weights_unit *unit, const sn_
     const float *origin = input.origin;
     for (int64_t z = 0; z < sweep.runs_z; z++)
         for (int64_t y = 0; y < sweep.runs_y; y++)
-            for (int64_t v = 0; v < sweep.vectors; v += STRETCH) {
+            for (int64_t v = 0; v < sweep.vectors; v += SN_CONV_STRETCH) {
                 int64_t rest = sweep.vectors - v;
                 input.origin = origin + z * pass->plane + y * pass->row + v * LANES;
                 sum_stretch(job, unit, dy + z * sweep.out_z + y * sweep.out_y + v * LANES, dy_channel, input,
-                            rest < STRETCH ? rest : STRETCH);
+                            rest < SN_CONV_STRETCH ? rest : SN_CONV_STRETCH);
             }
 }
 

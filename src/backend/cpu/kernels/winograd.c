@@ -100,42 +100,72 @@ SN_INLINE void output_tiles(const int tile, const float *m, int64_t frequency,
     }
 }
 
-/* Store `count` floats. */
-SN_INLINE void store_pixels(float *to, const vf pixels[], int64_t count)
+/* Store `count` floats. What lies `next` floats further on is written soon. */
+SN_INLINE void store_pixels(float *to, const vf pixels[], int64_t count, int64_t next)
 {
     int64_t whole = count / LANES;
-    for (int64_t i = 0; i < whole; i++)
+    for (int64_t i = 0; i < whole; i++) {
         vf_store(to + i * LANES, pixels[i]);
+        __builtin_prefetch(to + i * LANES + next, 1, 2);
+    }
     if (count % LANES != 0)
         memcpy(to + whole * LANES, &pixels[whole], (size_t)(count % LANES) * sizeof *to);
 }
 
-/* One row of tiles of one plane of one output channel. */
-SN_INLINE void output_row(const int tile, float *plane, const sn_winograd_plan *plan, int64_t tile_row,
-                          const float *m, int64_t frequency)
+/* The pixels of two sub-grids along W in turn. */
+SN_INLINE void join_pixels(const int tile, const vf first[], const vf second[], vf pixels[])
 {
-    const int64_t width = plan->extent[2], first = tile_row * tile;
-    int64_t rows = plan->extent[1] - first < tile ? plan->extent[1] - first : tile;
-    for (int64_t t = 0; t < plan->tiles_x; t += LANES) {
-        vf out[SN_WINOGRAD_MAX_TILE][SN_WINOGRAD_MAX_TILE];
-        int64_t x = t * tile, count = width - x < tile * LANES ? width - x : tile * LANES;
-        output_tiles(tile, m + t, frequency, out);
-        for (int64_t y = 0; y < rows; y++)
-            store_pixels(plane + (first + y) * width + x, out[y], count);
+    SN_UNROLL
+    for (int i = 0; i < tile; i++)
+        sn_join_2((const vf[2]){first[i], second[i]}, pixels + 2 * i);
+}
+
+/* One row of tiles of one plane of one output channel. */
+SN_INLINE void output_row(const int dilation, const int tile, float *plane, const sn_winograd_plan *plan,
+                          const winograd_unit *unit, int64_t tile_row, const float *m, int64_t frequency)
+{
+    const int64_t width = plan->extent[2], pixels = dilation * tile * LANES;
+    for (int64_t t = 0; t < plan->sub_tiles_x; t += LANES) {
+        vf out[2][SN_WINOGRAD_MAX_TILE][SN_WINOGRAD_MAX_TILE];
+        int64_t x = t * dilation * tile, count = width - x < pixels ? width - x : pixels;
+        for (int p = 0; p < dilation; p++)
+            output_tiles(tile, m + p * plan->sub_tiles_x + t, frequency, out[p]);
+        for (int i = 0; i < tile; i++) {
+            int64_t y = winograd_line(plan, unit, tile_row * tile + i);
+            if (y >= plan->extent[1])
+                break;
+            vf joined[2 * SN_WINOGRAD_MAX_TILE];
+            if (dilation == 2)
+                join_pixels(tile, out[0][i], out[1][i], joined);
+            store_pixels(plane + y * width + x, dilation == 2 ? joined : out[0][i], count,
+                         winograd_voxels(plan));
+        }
     }
 }
 
 /* One output channel of a unit. */
+SN_INLINE void output_planes(const int dilation, const int tile, float *y, const sn_winograd_plan *plan,
+                             const winograd_unit *unit, const float *m, int64_t frequency)
+{
+    for (int64_t z = unit->z; z < unit->z + unit->planes; z++) {
+        float *plane = y + winograd_plane(plan, unit, z) * plan->extent[1] * plan->extent[2];
+        for (int64_t r = unit->y; r < unit->y + unit->rows; r++, m += plan->tiles_x)
+            output_row(dilation, tile, plane, plan, unit, r, m, frequency);
+    }
+}
+
+/* The same, by a function for each kernel and dilation. */
 static void output_channel(float *y, const sn_winograd_plan *plan, const winograd_unit *unit, const float *m,
                            int64_t frequency)
 {
-    const int64_t plane = plan->extent[1] * plan->extent[2];
-    for (int64_t z = unit->z; z < unit->z + unit->planes; z++)
-        for (int64_t r = unit->y; r < unit->y + unit->rows; r++, m += plan->tiles_x)
-            if (plan->tile == 4)
-                output_row(4, y + z * plane, plan, r, m, frequency);
-            else
-                output_row(2, y + z * plane, plan, r, m, frequency);
+    if (plan->dilation == 1 && plan->tile == 4)
+        output_planes(1, 4, y, plan, unit, m, frequency);
+    else if (plan->dilation == 1)
+        output_planes(1, 2, y, plan, unit, m, frequency);
+    else if (plan->tile == 4)
+        output_planes(2, 4, y, plan, unit, m, frequency);
+    else
+        output_planes(2, 2, y, plan, unit, m, frequency);
 }
 
 /* Multiply all frequencies of some input channels with the weights of blocks [begin, end). */
@@ -193,7 +223,7 @@ static void run_unit(const winograd_job *job, const winograd_unit *unit, int64_t
 static int64_t choose_groups(const winograd_job *job, int threads)
 {
     int64_t fewest = sn_conv_parts(job->blocks, SN_CONV_MAX_GROUP / SN_CONV_BLOCK_ROWS);
-    int64_t wanted = sn_conv_parts(4 * (int64_t)threads, winograd_units(job->plan));
+    int64_t wanted = sn_conv_parts(4 * (int64_t)threads, sn_winograd_units(job->plan));
     int64_t groups = fewest > wanted ? fewest : wanted;
     return groups < job->blocks ? groups : job->blocks;
 }
@@ -213,7 +243,7 @@ void SN_CPU_NAME(sn_winograd_conv3d)(const sn_cpu_call *call, const sn_winograd_
             for (int64_t i = 0; i < plan->in_channels; i++)
                 pack_weights(&job, block, i);
 #pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t u = 0; u < winograd_units(plan); u++)
+        for (int64_t u = 0; u < sn_winograd_units(plan); u++)
             for (int64_t g = 0; g < job.groups; g++) {
                 winograd_unit unit = winograd_unit_of(plan, u);
                 run_unit(&job, &unit, sn_conv_split(job.blocks, job.groups, g),

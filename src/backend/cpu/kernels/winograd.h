@@ -97,28 +97,39 @@ SN_INLINE void winograd_weights_back(const int kernel, const vf u[6], vf g[])
     g[kernel - 1] += u[5];
 }
 
-/* The planes and rows of tiles of one unit of work. */
+/* The planes and rows of tiles of one unit of work, counted in its sub-grid. */
 typedef struct winograd_unit {
-    int64_t image, z, planes; /* outputs */
-    int64_t y, rows;          /* of tiles */
-    int64_t tiles;            /* of a plane of the unit: rows*tiles_x */
+    int64_t image, phase_z, phase_y;
+    int64_t z, planes; /* outputs */
+    int64_t y, rows;   /* of tiles */
+    int64_t tiles;     /* of a plane of the unit: rows*tiles_x */
 } winograd_unit;
-
-static inline int64_t winograd_units(const sn_winograd_plan *plan)
-{
-    return plan->images * plan->units_z * plan->units_y;
-}
 
 static inline winograd_unit winograd_unit_of(const sn_winograd_plan *plan, int64_t index)
 {
-    winograd_unit unit = {.image = index / (plan->units_z * plan->units_y)};
-    int64_t z = index / plan->units_y % plan->units_z, y = index % plan->units_y;
-    unit.z = sn_conv_split(plan->extent[0], plan->units_z, z);
-    unit.planes = sn_conv_split(plan->extent[0], plan->units_z, z + 1) - unit.z;
+    const int64_t of_sub_grid = plan->units_z * plan->units_y, sub_grid = index / of_sub_grid;
+    winograd_unit unit = {.image = sub_grid / (plan->dilation * plan->dilation),
+                          .phase_z = sub_grid / plan->dilation % plan->dilation,
+                          .phase_y = sub_grid % plan->dilation};
+    int64_t z = index % of_sub_grid / plan->units_y, y = index % plan->units_y;
+    int64_t planes = sn_conv_parts(plan->extent[0] - unit.phase_z, plan->dilation);
+    unit.z = sn_conv_split(planes, plan->units_z, z);
+    unit.planes = sn_conv_split(planes, plan->units_z, z + 1) - unit.z;
     unit.y = sn_conv_split(plan->tiles_y, plan->units_y, y);
     unit.rows = sn_conv_split(plan->tiles_y, plan->units_y, y + 1) - unit.y;
     unit.tiles = unit.rows * plan->tiles_x;
     return unit;
+}
+
+/* Plane z, row y of the unit's sub-grid in the whole grid; outside it they are < 0 or >= its extent. */
+static inline int64_t winograd_plane(const sn_winograd_plan *plan, const winograd_unit *unit, int64_t z)
+{
+    return plan->dilation * z + unit->phase_z;
+}
+
+static inline int64_t winograd_line(const sn_winograd_plan *plan, const winograd_unit *unit, int64_t y)
+{
+    return plan->dilation * y + unit->phase_y;
 }
 
 /* Frequencies of some channels of a unit: value f, c, v at f*frequency + c*channel + v. */
@@ -132,41 +143,71 @@ static inline int64_t winograd_voxels(const sn_winograd_plan *plan)
     return plan->extent[0] * plan->extent[1] * plan->extent[2];
 }
 
-/* Rows of pixels in scratch memory: LANES zeros, the pixels, zeros. */
-static inline float *winograd_row(float *rows, const sn_winograd_plan *plan, int k)
+/* Row k of pixels in scratch memory; of each sub-grid LANES zeros, the pixels, zeros. */
+static inline float *winograd_row(float *rows, const sn_winograd_plan *plan, int k, int sub_grid)
 {
-    return rows + k * plan->row + SN_WINOGRAD_LANES;
+    return rows + k * plan->row + sub_grid * plan->sub_row + SN_WINOGRAD_LANES;
+}
+
+/* Row k, pixels from x on: one vector, or two whose pixels belong to two sub-grids in turn. */
+SN_INLINE void winograd_store(const int dilation, float *rows, const sn_winograd_plan *plan, int k, int64_t x,
+                              vf first, vf second)
+{
+    float *to = winograd_row(rows, plan, k, 0) + x / dilation;
+    if (dilation == 1) {
+        vf_store(to, first);
+    } else {
+        vf_store(to, SN_SHUFFLE(first, second, SN_EVENS));
+        vf_store(to + plan->sub_row, SN_SHUFFLE(first, second, SN_ODDS));
+    }
 }
 
 /* Zeros where the last vectors of six rows have written past the pixels. */
-static inline void winograd_clear_tails(float *rows, const sn_winograd_plan *plan)
+SN_INLINE void winograd_clear_tails(const int dilation, float *rows, const sn_winograd_plan *plan)
 {
-    for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-        for (int64_t x = plan->extent[2]; x % LANES != 0; x++)
-            winograd_row(rows, plan, k)[x] = 0;
+    const int64_t written = sn_conv_parts(plan->sub_extent[2], LANES) * LANES;
+    for (int p = 0; p < dilation; p++)
+        for (int64_t x = sn_conv_parts(plan->extent[2] - p, dilation); x < written; x++)
+            for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
+                winograd_row(rows, plan, k, p)[x] = 0;
 }
 
-/* Rows [0, 6) of scratch memory: a row of tiles in the frequencies of H. */
-static inline void winograd_input_rows(float *rows, const sn_winograd_plan *plan, const float *plane,
-                                       int64_t tile_row, const float *zeros)
+/* Rows [0, 6) of scratch memory: a row of tiles of the input, or of gradients of the output, in the frequencies of
+ * H. `zeros` are read for lines outside the plane. */
+SN_INLINE void winograd_rows(const int dilation, const int tile, const bool gradient, float *rows,
+                             const sn_winograd_plan *plan, const winograd_unit *unit, const float *plane,
+                             int64_t tile_row, const float *zeros)
 {
-    const int64_t height = plan->extent[1], width = plan->extent[2], pad = plan->kernel / 2;
+    const int64_t width = plan->extent[2], first = tile_row * tile - (gradient ? 0 : plan->kernel / 2);
+    const int64_t next = winograd_voxels(plan); /* the same lines of the next channel are needed soon */
+    const int lines = gradient ? tile : SN_WINOGRAD_INPUT;
     const float *from[SN_WINOGRAD_INPUT];
-    for (int k = 0; k < SN_WINOGRAD_INPUT; k++) {
-        int64_t y = tile_row * plan->tile + k - pad;
-        from[k] = y >= 0 && y < height ? plane + y * width : zeros;
+    for (int k = 0; k < lines; k++) {
+        int64_t y = winograd_line(plan, unit, first + k);
+        from[k] = y >= 0 && y < plan->extent[1] ? plane + y * width : zeros;
     }
-    for (int64_t x = 0; x < width; x += LANES) {
-        vf d[SN_WINOGRAD_INPUT], v[SN_WINOGRAD_INPUT];
+    for (int64_t x = 0; x < width; x += dilation * LANES) {
+        vf v[2][SN_WINOGRAD_INPUT];
+        SN_UNROLL
+        for (int i = 0; i < dilation; i++) {
+            vf d[SN_WINOGRAD_INPUT];
+            int64_t at = x + i * LANES < width ? x + i * LANES : x; /* what is read for nothing is cleared */
+            SN_UNROLL
+            for (int k = 0; k < lines; k++) {
+                d[k] = vf_load(from[k] + at);
+                if (k >= lines - tile) /* those before were lines of the tile before */
+                    __builtin_prefetch(from[k] + at + next, 0, 2);
+            }
+            if (gradient)
+                winograd_gradient(tile, d, v[i]);
+            else
+                winograd_input(d, v[i]);
+        }
         SN_UNROLL
         for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-            d[k] = vf_load(from[k] + x);
-        winograd_input(d, v);
-        SN_UNROLL
-        for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-            vf_store(winograd_row(rows, plan, k) + x, v[k]);
+            winograd_store(dilation, rows, plan, k, x, v[0][k], v[dilation - 1][k]);
     }
-    winograd_clear_tails(rows, plan);
+    winograd_clear_tails(dilation, rows, plan);
 }
 
 /* The six pixels of LANES tiles, from pixel -1 (-2) on; `row` is pixel 0 of the first. */
@@ -187,55 +228,79 @@ SN_INLINE void winograd_pixels(const int tile, const float *row, vf d[6])
 }
 
 /* The frequencies of W of one such row: 6 times `tiles` floats and up to LANES - 1 more. */
-SN_INLINE void winograd_input_columns(const int tile, float *v, int64_t frequency, const float *row,
-                                      int64_t tiles)
+SN_INLINE void winograd_columns(const int tile, const bool gradient, float *v, int64_t frequency,
+                                const float *row, int64_t tiles)
 {
     for (int64_t t = 0; t < tiles; t += LANES) {
         vf d[SN_WINOGRAD_INPUT], u[SN_WINOGRAD_INPUT];
-        winograd_pixels(tile, row + tile * t, d);
-        winograd_input(d, u);
+        if (gradient) {
+            if (tile == 4)
+                sn_split_by_4(row + tile * t, d);
+            else
+                sn_split_by_2(row + tile * t, d);
+            winograd_gradient(tile, d, u);
+        } else {
+            winograd_pixels(tile, row + tile * t, d);
+            winograd_input(d, u);
+        }
         SN_UNROLL
         for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
             vf_store(v + k * frequency + t, u[k]);
     }
 }
 
-/* All frequencies of one channel of a unit's input: its planes and kernel/2 before and after. What is written
- * past the tiles of a plane, the next plane or channel overwrites. `rows`: 7 rows of scratch memory, 0 where no
- * pixels lie. */
-SN_INLINE void winograd_input_channel(const int tile, float *v, int64_t frequency,
-                                      const sn_winograd_plan *plan, const winograd_unit *unit, const float *x,
-                                      float *rows)
+/* All frequencies of planes [z, end) of a unit, of one channel of the input or of gradients; returns where they
+ * end. What is written past the tiles of a row, the next one overwrites. `rows`: 7 rows of scratch memory, 0 where
+ * no pixels lie. */
+SN_INLINE float *winograd_planes(const int dilation, const int tile, const bool gradient, float *v,
+                                 int64_t frequency, const sn_winograd_plan *plan, const winograd_unit *unit,
+                                 int64_t z, int64_t end, const float *channel, float *rows)
 {
     const float *zeros = rows + SN_WINOGRAD_INPUT * plan->row;
-    const int64_t pad = plan->kernel / 2;
-    for (int64_t z = unit->z - pad; z < unit->z + unit->planes + pad; z++)
+    for (; z < end; z++)
         for (int64_t r = 0; r < unit->rows; r++, v += plan->tiles_x) {
-            if (z < 0 || z >= plan->extent[0]) {
+            int64_t plane = winograd_plane(plan, unit, z);
+            if (plane < 0 || plane >= plan->extent[0]) {
                 for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
                     for (int64_t t = 0; t < plan->tiles_x; t += LANES)
                         vf_store(v + f * frequency + t, (vf){0});
                 continue;
             }
-            winograd_input_rows(rows, plan, x + z * plan->extent[1] * plan->extent[2], unit->y + r, zeros);
+            winograd_rows(dilation, tile, gradient, rows, plan, unit,
+                          channel + plane * plan->extent[1] * plan->extent[2], unit->y + r, zeros);
             for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-                winograd_input_columns(tile, v + k * SN_WINOGRAD_INPUT * frequency, frequency,
-                                       winograd_row(rows, plan, k), plan->tiles_x);
+                for (int p = 0; p < dilation; p++)
+                    winograd_columns(tile, gradient,
+                                     v + k * SN_WINOGRAD_INPUT * frequency + p * plan->sub_tiles_x, frequency,
+                                     winograd_row(rows, plan, k, p), plan->sub_tiles_x);
         }
+    return v;
 }
 
-/* The same of `count` channels, one after the other. */
+/* The same, by a function for each kernel and dilation. */
+SN_INLINE float *winograd_channel(const bool gradient, float *v, int64_t frequency,
+                                  const sn_winograd_plan *plan, const winograd_unit *unit, int64_t z,
+                                  int64_t end, const float *channel, float *rows)
+{
+    if (plan->dilation == 1 && plan->tile == 4)
+        return winograd_planes(1, 4, gradient, v, frequency, plan, unit, z, end, channel, rows);
+    if (plan->dilation == 1)
+        return winograd_planes(1, 2, gradient, v, frequency, plan, unit, z, end, channel, rows);
+    if (plan->tile == 4)
+        return winograd_planes(2, 4, gradient, v, frequency, plan, unit, z, end, channel, rows);
+    return winograd_planes(2, 2, gradient, v, frequency, plan, unit, z, end, channel, rows);
+}
+
+/* All frequencies of `count` channels of a unit's input: its planes and kernel/2 before and after, one channel
+ * after the other. */
 static inline void winograd_input_channels(const winograd_field *field, const sn_winograd_plan *plan,
                                            const winograd_unit *unit, const float *x, int64_t count,
                                            float *rows)
 {
-    for (int64_t c = 0; c < count; c++, x += winograd_voxels(plan)) {
-        float *v = field->values + c * field->channel;
-        if (plan->tile == 4)
-            winograd_input_channel(4, v, field->frequency, plan, unit, x, rows);
-        else
-            winograd_input_channel(2, v, field->frequency, plan, unit, x, rows);
-    }
+    const int64_t pad = plan->kernel / 2;
+    for (int64_t c = 0; c < count; c++, x += winograd_voxels(plan))
+        winograd_channel(false, field->values + c * field->channel, field->frequency, plan, unit,
+                         unit->z - pad, unit->z + unit->planes + pad, x, rows);
 }
 
 /* Where the taps along D lie, in floats. */

@@ -23,61 +23,14 @@ typedef struct weights_part {
     int64_t sums_size;
 } weights_part;
 
-/* Rows [0, 6) of scratch memory: a row of tiles of dy in the frequencies of H. */
-SN_INLINE void gradient_rows(const int tile, float *rows, const sn_winograd_plan *plan, const float *plane,
-                             int64_t tile_row, const float *zeros)
-{
-    const int64_t height = plan->extent[1], width = plan->extent[2];
-    const float *from[SN_WINOGRAD_MAX_TILE];
-    for (int k = 0; k < tile; k++) {
-        int64_t y = tile_row * tile + k;
-        from[k] = y < height ? plane + y * width : zeros;
-    }
-    for (int64_t x = 0; x < width; x += LANES) {
-        vf y[SN_WINOGRAD_MAX_TILE], v[SN_WINOGRAD_INPUT];
-        SN_UNROLL
-        for (int k = 0; k < tile; k++)
-            y[k] = vf_load(from[k] + x);
-        winograd_gradient(tile, y, v);
-        SN_UNROLL
-        for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-            vf_store(winograd_row(rows, plan, k) + x, v[k]);
-    }
-    winograd_clear_tails(rows, plan);
-}
-
-/* The frequencies of W of one such row: 6 times `tiles` floats and up to LANES - 1 more. */
-SN_INLINE void gradient_columns(const int tile, float *v, int64_t frequency, const float *row, int64_t tiles)
-{
-    for (int64_t t = 0; t < tiles; t += LANES) {
-        vf y[SN_WINOGRAD_MAX_TILE], u[SN_WINOGRAD_INPUT];
-        if (tile == 4)
-            sn_split_by_4(row + tile * t, y);
-        else
-            sn_split_by_2(row + tile * t, y);
-        winograd_gradient(tile, y, u);
-        SN_UNROLL
-        for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-            vf_store(v + k * frequency + t, u[k]);
-    }
-}
-
 /* All frequencies of one channel of a unit of dy, then zeros to the end of the channel. */
-SN_INLINE void gradient_channel(const int tile, float *v, const winograd_field *field,
-                                const sn_winograd_plan *plan, const winograd_unit *unit, const float *dy,
-                                float *rows)
+static void gradient_channel(float *v, const winograd_field *field, const sn_winograd_plan *plan,
+                             const winograd_unit *unit, const float *dy, float *rows)
 {
-    const float *zeros = rows + SN_WINOGRAD_INPUT * plan->row;
-    float *to = v;
-    for (int64_t z = unit->z; z < unit->z + unit->planes; z++)
-        for (int64_t r = 0; r < unit->rows; r++, to += plan->tiles_x) {
-            gradient_rows(tile, rows, plan, dy + z * plan->extent[1] * plan->extent[2], unit->y + r, zeros);
-            for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-                gradient_columns(tile, to + k * SN_WINOGRAD_INPUT * field->frequency, field->frequency,
-                                 winograd_row(rows, plan, k), plan->tiles_x);
-        }
+    float *end =
+        winograd_channel(true, v, field->frequency, plan, unit, unit->z, unit->z + unit->planes, dy, rows);
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
-        for (float *at = to; at < v + field->channel; at++)
+        for (float *at = end; at < v + field->channel; at++)
             at[f * field->frequency] = 0;
 }
 
@@ -95,13 +48,8 @@ static void transform_unit(const weights_job *job, weights_part *part, const win
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++) /* what vectors read there is multiplied by 0 */
         memset(end + f * part->x.frequency, 0, SN_WINOGRAD_LANES * sizeof *end);
     const float *dy = job->dy + (unit->image * plan->out_channels + part->out_first) * voxels;
-    for (int64_t c = 0; c < part->out_count; c++, dy += voxels) {
-        float *v = part->dy.values + c * part->dy.channel;
-        if (plan->tile == 4)
-            gradient_channel(4, v, &part->dy, plan, unit, dy, part->rows);
-        else
-            gradient_channel(2, v, &part->dy, plan, unit, dy, part->rows);
-    }
+    for (int64_t c = 0; c < part->out_count; c++, dy += voxels)
+        gradient_channel(part->dy.values + c * part->dy.channel, &part->dy, plan, unit, dy, part->rows);
 }
 
 static int64_t block_first(const weights_part *part, int64_t block)
@@ -212,7 +160,7 @@ static void run_part(const weights_job *job, int64_t partial, int64_t group, int
 {
     const sn_winograd_plan *plan = job->plan;
     weights_part part = part_of(job, group, in_block, scratch);
-    const int64_t units = winograd_units(plan), weights = plan->out_channels * plan->weight_out;
+    const int64_t units = sn_winograd_units(plan), weights = plan->out_channels * plan->weight_out;
     memset(part.rows, 0, (size_t)((SN_WINOGRAD_INPUT + 1) * plan->row) * sizeof *part.rows);
     memset(part.sums, 0, (size_t)(SN_WINOGRAD_FREQUENCIES * part.sums_size) * sizeof *part.sums);
     for (int64_t u = sn_conv_split(units, plan->partials, partial);
