@@ -1,6 +1,7 @@
 /* segnas3d search: from a data set to the best network of a space. */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -19,8 +20,10 @@ typedef struct search_options {
     cli_training training;
     const char *output, *space, *algorithm;
     int64_t iterations, workers;
+    double hours;       /* that no training is begun after; 0: no limit */
     double trial_hours; /* 0: no limit */
     double simulate;    /* seconds of a made-up training; NOT_SIMULATED: real ones */
+    double began;       /* when the command did, of sn_clock_now */
 } search_options;
 
 /* A data set, or NULL where none is given: it is needed unless trainings are simulated. */
@@ -39,7 +42,7 @@ static sn_status dataset_check(const char *dataset, const search_options *option
 
 static sn_status parse(const char **dataset, search_options *options, int argc, char **argv, sn_error *error)
 {
-    cli_option table[CLI_TRAINING_OPTIONS + 8] = {
+    cli_option table[CLI_TRAINING_OPTIONS + 9] = {
         {"output", 'o', CLI_TEXT, "STUDY", &options->output, "the study's folder; an existing study goes on",
          0, 0, true},
         {"space", 0, CLI_TEXT, "segnas11|segnas4|segnas7|FILE", &options->space, "what is searched", 0, 0,
@@ -51,6 +54,9 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
         {"workers", 'w', CLI_INTEGER, "N", &options->workers,
          "trainings at once, each in a process of its own; the result does not depend on it", 1,
          SN_SEARCH_WORKERS, false},
+        {"hours", 0, CLI_NUMBER, "H", &options->hours,
+         "begin no training after this time and end with the best so far; the same command goes on", 1e-9,
+         1e6, false},
         {"trial-hours", 0, CLI_NUMBER, "H", &options->trial_hours,
          "give up a training that takes longer; the result then depends on the machine's speed", 0.0001, 1e6,
          false},
@@ -58,7 +64,7 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
          "try space, algorithm and workers without a data set: trainings that last so long and mean nothing",
          0, 1e6, false},
     };
-    cli_training_table(table + 7, &options->training);
+    cli_training_table(table + 8, &options->training);
     const cli_syntax syntax = {
         .command = "search",
         .usage = "(DATASET | --simulate SECONDS) -o STUDY [--space SPACE] [--iterations N]",
@@ -127,6 +133,12 @@ static void resolve_threads(search_options *options)
         options->training.threads = share > 0 ? share : 1;
 }
 
+/* When no training is begun any more, of sn_clock_now; 0: never. */
+static double deadline(const search_options *options)
+{
+    return options->hours == 0 ? 0 : options->began + 3600 * options->hours;
+}
+
 /* All that the trajectory depends on, as the study keeps it; of what differs, the first is named. */
 static sn_status settings_agree(sn_study *study, const sn_trials *trials, double trial_hours, sn_error *error)
 {
@@ -183,14 +195,17 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
         .workers = workers,
         .epochs = trials->run.options.epochs,
         .memory = trials->run.memory > machine ? trials->run.memory : machine,
+        .deadline = deadline(options),
     };
     if (workers > 1 && workers * threads > cores)
         sn_log(SN_LOG_WARNING, "%d workers of %d threads share %d cores; fewer of either are faster", workers,
                threads, cores);
     SN_TRY(crew_create(&trials->crew, options, threads, error));
     SN_TRY(cli_searching_run(&state, &seconds, context, study, &searching, error));
-    SN_TRY(sn_trials_finish(trials->folder, state.best_network, error));
-    printf("%-32s%s/best.safetensors\n", "model", trials->folder);
+    if (state.best_iteration > 0) {
+        SN_TRY(sn_trials_finish(trials->folder, state.best_network, error));
+        printf("%-32s%s/best.safetensors\n", "model", trials->folder);
+    }
     cli_searching_print(&state, seconds, workers);
 done:
     sn_crew_free(trials->crew);
@@ -252,6 +267,7 @@ static sn_status search_simulation(cli_context *context, sn_study **study, const
         .iterations = (int)options->iterations,
         .workers = (int)options->workers,
         .epochs = SN_SIMULATION_EPOCHS,
+        .deadline = deadline(options),
     };
     SN_TRY(sn_study_open(study, options->output, error));
     SN_TRY(simulation_agrees(*study, space, options->trial_hours, error));
@@ -275,7 +291,8 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
                               .algorithm = "crs",
                               .iterations = 300,
                               .workers = 1,
-                              .simulate = NOT_SIMULATED};
+                              .simulate = NOT_SIMULATED,
+                              .began = sn_clock_now()};
     sn_study *study = NULL;
     sn_space space = {0};
     options.training.threads = 0; /* not given */

@@ -77,7 +77,8 @@ static sn_status run(sn_search_state *state, sn_study *study, const cli_searchin
     sn_status status;
     int dimension = sn_space_dimensions(self->space);
     double *lower = NULL, *upper = NULL;
-    const sn_search_options options = {self->iterations, self->workers, self->memory, observer};
+    const sn_search_options options = {self->iterations, self->workers, self->memory, self->deadline,
+                                       observer};
     sn_optimiser_settings optimiser = {.dimension = dimension, .seed = self->seed};
     SN_TRY(sn_alloc(&lower, (size_t)dimension, sizeof *lower, error));
     SN_TRY(sn_alloc(&upper, (size_t)dimension, sizeof *upper, error));
@@ -101,7 +102,7 @@ sn_status cli_searching_run(sn_search_state *state, double *seconds, cli_context
     watcher watch = {context->progress, study, searching->epochs, searching->workers};
     const sn_search_observer observer = {trial_started, epoch_done, iteration_committed, &watch};
     SN_TRY(run(state, study, searching, &observer, error));
-    if (state->best_iteration == 0)
+    if (state->best_iteration == 0 && !state->overtime)
         status =
             sn_error_set(error, SN_ERR_FAILED, "%s: not one network could be trained; see the log folder",
                          sn_study_folder(study));
@@ -127,8 +128,12 @@ static void print_workers(const sn_search_state *state, int workers, double seco
 void cli_searching_print(const sn_search_state *state, double seconds, int workers)
 {
     printf("%-32s%d of %d, %d trained\n", "iterations", state->committed, state->iterations, state->trained);
-    printf("%-32s%d\n", "best iteration", state->best_iteration);
-    printf("%-32s%.4f\n", "mean validation Dice", state->best_dice);
+    if (state->overtime)
+        printf("%-32sthe time of --hours is over; the same command goes on\n", "ended early");
+    if (state->best_iteration > 0) {
+        printf("%-32s%d\n", "best iteration", state->best_iteration);
+        printf("%-32s%.4f\n", "mean validation Dice", state->best_dice);
+    }
     if (workers > 1)
         print_workers(state, workers, seconds);
 }

@@ -33,6 +33,7 @@ typedef struct search {
     double *values;  /* (capacity) */
     double *trained; /* (capacity) answers of trainings, the first trained_count are set */
     int capacity, trained_count;
+    const sn_network *asked;     /* that the next question waits for; NULL: none was asked yet */
     sn_search_reporter *workers; /* (options->workers) */
     double training_seconds;     /* of all finished trainings */
 } search;
@@ -365,6 +366,7 @@ static sn_status question_step(bool *known, search *self, double *x, sn_error *e
     SN_TRY(sn_optimiser_ask(x, self->optimiser, self->points, self->values, self->state->committed, error));
     SN_TRY(sn_ledger_point(&point, self->ledger, x, error));
     *known = sn_point_answer(&f, point);
+    self->asked = point->network;
     if (!*known)
         goto done;
     sn_study_iteration iteration = {
@@ -396,6 +398,16 @@ static sn_status answers_commit(search *self, double *x, sn_error *error)
     }
 done:
     return status;
+}
+
+/* Begin trainings, but none after the deadline; then the search ends when nothing that runs is asked for. */
+static sn_status trainings_begin(bool *ended, search *self, sn_error *error)
+{
+    *ended = self->options->deadline > 0 && sn_clock_now() >= self->options->deadline;
+    if (!*ended)
+        return workers_employ(self, error);
+    *ended = self->asked->worker == SN_NO_WORKER;
+    return SN_OK;
 }
 
 /* ---- the search ---- */
@@ -508,7 +520,9 @@ sn_status sn_search_run(sn_search_state *state, sn_study *study, const sn_optimi
     SN_TRY(sn_alloc(&x, (size_t)optimiser->dimension, sizeof *x, error));
     SN_TRY(answers_commit(&self, x, error));
     while (state->committed < options->iterations) {
-        SN_TRY(workers_employ(&self, error));
+        SN_TRY(trainings_begin(&state->overtime, &self, error));
+        if (state->overtime)
+            break;
         SN_TRY(trainings_take(&self, error));
         SN_TRY(answers_commit(&self, x, error));
     }

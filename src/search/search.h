@@ -106,6 +106,7 @@ typedef struct sn_search_state {
     int ahead;           /* trainings with a result that no answer rests on yet */
     int least_epoch, most_epoch; /* that a running training has reached; 0: none has ended one */
     double counted_seconds;      /* of the trainings of this call that answers rest on */
+    bool overtime;               /* it ended at its deadline, before it had its iterations */
 } sn_search_state;
 
 /** Who watches; each may be NULL. What the arguments point to is valid during the call. */
@@ -121,6 +122,7 @@ typedef struct sn_search_options {
     int iterations;                     /* answers wanted, those already in the study counted */
     int workers;                        /* trainings at once, 1 to SN_SEARCH_WORKERS */
     int64_t memory;                     /* bytes that all of them may plan for together; 0: no limit */
+    double deadline;                    /* of sn_clock_now: no training is begun after it; 0: none */
     const sn_search_observer *observer; /* may be NULL */
 } sn_search_options;
 
@@ -131,7 +133,8 @@ typedef struct sn_search_options {
 
 /**
  * Search until the study holds `iterations` answers; begins where the study ends. Stops at
- * sn_interrupt_request.
+ * sn_interrupt_request. After its deadline it goes on as long as the next question's training is under way,
+ * then ends with what it has.
  *
  * @param[out] state     where it ended, also on error
  * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper

@@ -46,6 +46,15 @@ done
 expect 0 '*' $simulate -o cut --workers 4
 same_way one cut
 
+# A budget in time: it ends well, says so, and the same command goes on; without time nothing is begun.
+expect 0 '*' $simulate -o hours --hours 0.0000001
+output_has 'the time of --hours is over'
+expect 0 '*' $simulate -o hours --hours 0.001 --workers 2
+output_has 'best iteration'
+expect 0 '*' $simulate -o hours --hours 1
+grep -q 'hours is over' out && fail "--hours 1 was over: $(cat out)"
+same_way one hours
+
 # What belongs to the result cannot be changed; what it cannot be used for is refused.
 expect 2 'segnas3d: one: this study was begun with algorithm "crs", now algorithm is "direct"; *' \
     $simulate -o one --algorithm direct
