@@ -127,6 +127,7 @@ static sn_status training_finish(search *self, const sn_search_reporter *worker,
         .reason = result->reason,
         .dice = NAN,
         .seconds = sn_clock_now() - worker->began,
+        .step_seconds = result->step_seconds > 0 ? result->step_seconds : NAN,
     };
     if (result->outcome == SN_OUTCOME_TRAINED && isfinite(result->dice)) {
         trial.dice = result->dice;

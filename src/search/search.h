@@ -39,11 +39,12 @@ void sn_proposal_clear(sn_proposal *proposal);
 
 /** What a training gave. Strings: sn_string_*; sn_trial_result_clear frees them. */
 typedef struct sn_trial_result {
-    sn_outcome outcome; /* trained, memory or failed */
-    char *reason;       /* why it is not trained; else NULL */
-    double dice;        /* mean validation Dice of the best epoch; used where it is trained */
-    char *labels;       /* JSON object, label name -> validation Dice; may be NULL */
-    bool stopped;       /* it was told to stop before there was a result; nothing else is set */
+    sn_outcome outcome;  /* trained, memory or failed */
+    char *reason;        /* why it is not trained; else NULL */
+    double dice;         /* mean validation Dice of the best epoch; used where it is trained */
+    char *labels;        /* JSON object, label name -> validation Dice; may be NULL */
+    double step_seconds; /* median of an image's training step; 0: not measured */
+    bool stopped;        /* it was told to stop before there was a result; nothing else is set */
 } sn_trial_result;
 
 void sn_trial_result_clear(sn_trial_result *result);

@@ -195,7 +195,8 @@ sn_status sn_trial_handler(json_t **result, const json_t *job, sn_worker_reporte
     SN_TRY(sn_task_open(&task, data, error));
     SN_TRY(sn_task_train(&trained, &task, &run, model, &observer, error));
     SN_TRY(sn_task_label_dice(&labels, &task, trained.label_dice, error));
-    *result = json_pack("{s:f, s:O}", "dice", trained.dice, "labels", labels);
+    *result = json_pack("{s:f, s:O, s:f}", "dice", trained.dice, "labels", labels, "step_seconds",
+                        trained.step_seconds);
     if (*result == NULL)
         status = sn_error_set(error, SN_ERR_NUMERIC, "no foreground label occurs in the validation cases");
 done:

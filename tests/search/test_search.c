@@ -87,6 +87,7 @@ static sn_status train(sn_trial_result *result, const sn_proposal *proposal, con
     SN_TRY(sn_search_report_epoch(reporter, 2, 0.8, landscape_dice(network), 0.1, error));
     result->dice = landscape_dice(network);
     result->dice = result->dice > self->nan_above ? NAN : result->dice;
+    result->step_seconds = network % 2 == 0 ? 1e-3 * network : 0;
     SN_TRY(sn_string_copy(&result->labels, "{\"a\":0.5}", error));
     if (self->crowd != NULL && hall_running(self->crowd) > 0) {
         self->crowded++;
@@ -304,6 +305,25 @@ static void workers_share_the_memory(void **state)
     assert_study_equals(whole);
     assert_true(wide.most_running == WORKERS && wide.most_planned > LIMIT && wide.now < tight.now);
     json_decref(whole);
+}
+
+static void the_front_has_the_best_and_what_was_measured(void **state)
+{
+    (void)state;
+    json_t *root = whole_search(), *best = json_object_get(root, "best"), *choice;
+    json_t *front = json_object_get(root, "pareto");
+    size_t i;
+    json_array_foreach(front, i, choice)
+    {
+        int network = atoi(text_of(choice, "network"));
+        assert_true(number_of(choice, "dice") == landscape_dice(network));
+        assert_true(number_of(choice, "step_seconds") ==
+                    (network % 2 == 0 ? 1e-3 * network : 0)); /* null: 0 */
+        assert_true(number_of(choice, "parameters") * (1 << 20) == number_of(choice, "planned_bytes") * 1000);
+    }
+    assert_string_equal(text_of(json_array_get(front, 0), "network"), text_of(best, "network"));
+    assert_true(json_array_size(front) > 1);
+    json_decref(root);
 }
 
 static void best_is_the_first_of_the_highest_dice(void **state)
@@ -686,6 +706,7 @@ int main(void)
         TEST(a_network_is_trained_once),
         TEST(workers_share_the_memory),
         TEST(what_is_out_of_memory_beside_others_is_tried_alone),
+        TEST(the_front_has_the_best_and_what_was_measured),
         TEST(best_is_the_first_of_the_highest_dice),
         TEST(a_failed_training_scores_ten_and_is_not_tried_again),
         TEST(a_search_cut_after_any_iteration_ends_the_same_way),
