@@ -155,6 +155,7 @@ static sn_status settings_agree(sn_study *study, const sn_trials *trials, double
     json_object_set_new(settings, "memory", json_integer(trials->run.memory));
     json_object_set_new(settings, "device", json_string(trials->run.device));
     json_object_set_new(settings, "trial_hours", json_real(trial_hours));
+    json_object_set_new(settings, "loss_exponent", json_real(trials->run.options.loss_exponent));
     SN_TRY(sn_study_settings_agree(study, settings, error));
 done:
     json_decref(settings);
@@ -221,6 +222,11 @@ static sn_status search_dataset(cli_context *context, sn_study **study, const sn
     sn_task task = {0};
     sn_trials trials = {.space = space, .task = &task, .folder = options->output};
     SN_TRY(cli_training_apply(&task_options, &trials.run, &options->training, dataset, error));
+    if (trials.run.options.loss != SN_LOSS_EXPLOG && sn_space_has(space, "loss_exponent")) {
+        status = sn_error_set(error, SN_ERR_ARG, "%s: \"loss_exponent\": the loss %s has none; leave it out",
+                              options->space, options->training.loss);
+        goto done;
+    }
     SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
     SN_TRY(sn_study_open(study, options->output, error));
     SN_TRY(resolve_memory(&trials.run.memory, *study, error));

@@ -55,6 +55,17 @@ expect 0 '*' $simulate -o hours --hours 1
 grep -q 'hours is over' out && fail "--hours 1 was over: $(cat out)"
 same_way one hours
 
+# Real hyperparameters: several workers go the same way, and what is tried is shown.
+echo '{"n": {"lower": 8, "upper": 33}, "learning_rate": {"lower": 1e-4, "upper": 1e-2},
+    "dropout": {"lower": 0, "upper": 0.5}, "loss_exponent": 0.4}' >real.json
+real="search --simulate 0.002 --space real.json --iterations 60"
+expect 0 '*' $real -o real
+expect 0 '*' $real -o real-3 --workers 3
+same_way real real-3
+expect 0 '*' inspect real
+output_has ' ops=2,0,2 learning_rate=0.001 dropout=0.25 loss_exponent=0.4' # the middle, the first point
+grep -q '^ .*repeated' out && fail "points of 4001 x 501 values repeat: $(cat out)"
+
 # What belongs to the result cannot be changed; what it cannot be used for is refused.
 expect 2 'segnas3d: one: this study was begun with algorithm "crs", now algorithm is "direct"; *' \
     $simulate -o one --algorithm direct

@@ -737,7 +737,8 @@ static void a_study_of_version_2_goes_on_in_version_3(void **state)
 {
     (void)state;
     int64_t id;
-    older_study_make("ALTER TABLE trials DROP COLUMN step_seconds; PRAGMA user_version=2");
+    older_study_make("ALTER TABLE trials DROP COLUMN step_seconds;"
+                     "DELETE FROM settings WHERE name = 'loss_exponent'; PRAGMA user_version=2");
     assert_older_study_can_be_read();
     sn_study *study = open_study(), *reader = open_reader();
     assert_int_equal(
@@ -760,7 +761,8 @@ static void a_study_of_version_1_goes_on_in_version_3(void **state)
     sn_study *study = open_study();
     assert_int_equal(stored_iterations(study), 3);
     assert_int_equal(append_illegal(study, 4, NULL), SN_OK);
-    json_t *settings = json_pack("{s:b, s:f}", "simulated", false, "trial_hours", 0.0);
+    json_t *settings =
+        json_pack("{s:b, s:f, s:f}", "simulated", false, "trial_hours", 0.0, "loss_exponent", 0.3);
     assert_int_equal(sn_study_settings_agree(study, settings, NULL), SN_OK);
     json_decref(settings);
     sn_study_close(study);
