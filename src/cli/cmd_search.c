@@ -22,8 +22,9 @@ typedef struct search_options {
     int64_t iterations, workers;
     double hours;       /* that no training is begun after; 0: no limit */
     double trial_hours; /* 0: no limit */
-    double simulate;    /* seconds of a made-up training; NOT_SIMULATED: real ones */
-    double began;       /* when the command did, of sn_clock_now */
+    bool stop_early;
+    double simulate; /* seconds of a made-up training; NOT_SIMULATED: real ones */
+    double began;    /* when the command did, of sn_clock_now */
 } search_options;
 
 /* A data set, or NULL where none is given: it is needed unless trainings are simulated. */
@@ -42,7 +43,7 @@ static sn_status dataset_check(const char *dataset, const search_options *option
 
 static sn_status parse(const char **dataset, search_options *options, int argc, char **argv, sn_error *error)
 {
-    cli_option table[CLI_TRAINING_OPTIONS + 9] = {
+    cli_option table[CLI_TRAINING_OPTIONS + 10] = {
         {"output", 'o', CLI_TEXT, "STUDY", &options->output, "the study's folder; an existing study goes on",
          0, 0, true},
         {"space", 0, CLI_TEXT, "segnas11|segnas4|segnas7|FILE", &options->space, "what is searched", 0, 0,
@@ -57,6 +58,9 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
         {"hours", 0, CLI_NUMBER, "H", &options->hours,
          "begin no training after this time and end with the best so far; the same command goes on", 1e-9,
          1e6, false},
+        {"stop-early", 0, CLI_FLAG, NULL, &options->stop_early,
+         "stop a training when more than half of the earlier ones were better after as many epochs", 0, 0,
+         false},
         {"trial-hours", 0, CLI_NUMBER, "H", &options->trial_hours,
          "give up a training that takes longer; the result then depends on the machine's speed", 0.0001, 1e6,
          false},
@@ -64,7 +68,7 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
          "try space, algorithm and workers without a data set: trainings that last so long and mean nothing",
          0, 1e6, false},
     };
-    cli_training_table(table + 8, &options->training);
+    cli_training_table(table + 9, &options->training);
     const cli_syntax syntax = {
         .command = "search",
         .usage = "(DATASET | --simulate SECONDS) -o STUDY [--space SPACE] [--iterations N]",
@@ -139,6 +143,12 @@ static double deadline(const search_options *options)
     return options->hours == 0 ? 0 : options->began + 3600 * options->hours;
 }
 
+/* The first epoch at which a training may be stopped, after a quarter of them; 0: it is not. */
+static int stop_early(const search_options *options, int epochs)
+{
+    return options->stop_early ? (epochs + 3) / 4 : 0;
+}
+
 /* All that the trajectory depends on, as the study keeps it; of what differs, the first is named. */
 static sn_status settings_agree(sn_study *study, const sn_trials *trials, double trial_hours, sn_error *error)
 {
@@ -195,6 +205,7 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
         .iterations = (int)options->iterations,
         .workers = workers,
         .epochs = trials->run.options.epochs,
+        .stop_early = stop_early(options, trials->run.options.epochs),
         .memory = trials->run.memory > machine ? trials->run.memory : machine,
         .deadline = deadline(options),
     };
@@ -273,6 +284,7 @@ static sn_status search_simulation(cli_context *context, sn_study **study, const
         .iterations = (int)options->iterations,
         .workers = (int)options->workers,
         .epochs = SN_SIMULATION_EPOCHS,
+        .stop_early = stop_early(options, SN_SIMULATION_EPOCHS),
         .deadline = deadline(options),
     };
     SN_TRY(sn_study_open(study, options->output, error));

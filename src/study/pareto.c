@@ -1,12 +1,12 @@
 #include "study/store.h"
 
-/* A bare column beside min() is that of the row with the least number: SQLite promises it. */
+/* Of the iterations with a network only the first is "trained"; its Dice is that of the median rule. */
 static const char front[] =
     "WITH choices AS MATERIALIZED ("
-    "  SELECT min(i.number) AS number, i.arch AS arch, t.network AS network, t.dice AS dice,"
+    "  SELECT i.number AS number, i.arch AS arch, t.network AS network, i.dice AS dice,"
     "    t.parameters AS parameters, t.planned_bytes AS bytes, t.step_seconds AS step"
     "  FROM iterations AS i JOIN trials AS t ON t.id = i.trial"
-    "  WHERE t.outcome = 'trained' GROUP BY t.id)"
+    "  WHERE i.outcome = 'trained')"
     "SELECT number, arch, network, dice, parameters, bytes, step FROM choices AS a"
     " WHERE NOT EXISTS (SELECT 1 FROM choices AS b"
     "  WHERE b.dice >= a.dice AND b.parameters <= a.parameters AND b.bytes <= a.bytes"

@@ -56,9 +56,9 @@ static const char schema_2[] = "CREATE TABLE retries ("
                                "  reason TEXT NOT NULL) STRICT;"
                                "INSERT INTO settings VALUES ('simulated', 'false'), ('trial_hours', '0.0');";
 
-/* What version 3 has beside version 2, which knew no other loss. */
+/* What version 3 has beside version 2, which knew no other loss and stopped no training. */
 static const char schema_3[] = "ALTER TABLE trials ADD COLUMN step_seconds REAL;"
-                               "INSERT INTO settings VALUES ('loss_exponent', '0.3');";
+                               "INSERT INTO settings VALUES ('loss_exponent', '0.3'), ('stop_early', '0');";
 
 /* An older version's tables as if they were this one's, for a reader; a temporary view hides the table. */
 static const char view_3[] = "CREATE TEMP VIEW trials AS SELECT *, NULL AS step_seconds FROM main.trials;";

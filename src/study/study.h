@@ -83,10 +83,11 @@ typedef struct sn_study_iteration {
     const char *arch;    /* what the point decodes to, as text */
     const char *network; /* key; NULL where there is no network */
     sn_outcome outcome;
-    const char *reason; /* why there is no Dice; NULL where there is */
-    double dice;        /* mean validation Dice; NaN where there is none */
-    double f;           /* what the optimiser was told; finite */
-    int64_t trial;      /* the training it rests on; 0 where there was none */
+    const char
+        *reason;   /* why there is no Dice, or only that of a training that was stopped early; else NULL */
+    double dice;   /* mean validation Dice; NaN where there is none */
+    double f;      /* what the optimiser was told; finite */
+    int64_t trial; /* the training it rests on; 0 where there was none */
 } sn_study_iteration;
 
 /** Append an iteration; its number must be the next one. SN_ERR_ARG it is not; SN_ERR_IO. */
@@ -105,7 +106,8 @@ sn_status sn_study_trajectory(char text[SN_HASH_TEXT], sn_study *study, sn_error
 
 /**
  * The study as `inspect STUDY --json` prints it: "trajectory", "iterations", "best" (the first iteration with
- * the lowest f that has a Dice; null where there is none) and "pareto" (sn_study_pareto_visit). Print it with JSON_REAL_PRECISION(17).
+ * the lowest f that has a Dice; null where there is none) and "pareto" (sn_study_pareto_visit). Print it with
+ * JSON_REAL_PRECISION(17).
  *
  * @param[out] root the caller's, json_decref
  */
@@ -147,7 +149,10 @@ sn_status sn_study_trial_begin(int64_t *id, sn_study *study, const sn_study_tria
 /** Note why the last attempt at a trial came to nothing: it was killed, crashed, hung. SN_ERR_IO. */
 sn_status sn_study_retry_append(sn_study *study, int64_t trial, const char *reason, sn_error *error);
 
-/** Finish a trial: id, outcome, reason, dice, labels, seconds, step_seconds of `trial`. On disk when it returns. */
+/**
+ * Finish a trial: id, outcome, reason, dice, labels, seconds, step_seconds of `trial`. On disk when it
+ * returns.
+ */
 sn_status sn_study_trial_finish(sn_study *study, const sn_study_trial *trial, sn_error *error);
 
 /** Visit the trial of a network if there is one; not visiting is no error. */

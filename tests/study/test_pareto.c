@@ -50,7 +50,7 @@ static int64_t add_trial(int number, const double *row, sn_outcome outcome)
     return id;
 }
 
-static void add_iteration(int number, int64_t trial, double dice)
+static void add_iteration(int number, int64_t trial, double dice, sn_outcome outcome)
 {
     char arch[16];
     double x = number;
@@ -60,7 +60,7 @@ static void add_iteration(int number, int64_t trial, double dice)
                                     .x = &x,
                                     .arch = arch,
                                     .network = "k",
-                                    .outcome = SN_OUTCOME_TRAINED,
+                                    .outcome = outcome,
                                     .dice = dice,
                                     .f = 1,
                                     .trial = trial};
@@ -117,7 +117,7 @@ static void the_front_is_what_nothing_dominates(void **state)
             rows[i][k] = 1000 + rand() % 30;
         if (i % 10 == 0)
             rows[i][3] = NAN;
-        add_iteration(i + 1, add_trial(i + 1, rows[i], SN_OUTCOME_TRAINED), rows[i][0]);
+        add_iteration(i + 1, add_trial(i + 1, rows[i], SN_OUTCOME_TRAINED), rows[i][0], SN_OUTCOME_TRAINED);
     }
     double began = sn_clock_now();
     front seen = see_front();
@@ -142,10 +142,10 @@ static void a_network_counts_from_its_first_iteration_and_only_then(void **state
     add_trial(1, best, SN_OUTCOME_TRAINED); /* trained on a wrong guess */
     assert_int_equal(see_front().count, 0);
     int64_t first = add_trial(2, large, SN_OUTCOME_TRAINED), second = add_trial(3, small, SN_OUTCOME_TRAINED);
-    add_iteration(1, second, 0.7);
-    add_iteration(2, first, 0.8);
-    add_iteration(3, add_trial(4, best, SN_OUTCOME_FAILED), NAN);
-    add_iteration(4, second, 0.7);
+    add_iteration(1, second, 0.7, SN_OUTCOME_TRAINED);
+    add_iteration(2, first, 0.8, SN_OUTCOME_TRAINED);
+    add_iteration(3, add_trial(4, best, SN_OUTCOME_FAILED), NAN, SN_OUTCOME_FAILED);
+    add_iteration(4, second, 0.7, SN_OUTCOME_REPEATED);
     front seen = see_front();
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.iteration[0], 2);
@@ -161,8 +161,8 @@ static void json_has_the_front(void **state)
     (void)state;
     const double fast[] = {0.75, 10, 1LL << 33, 0.125}, slow[] = {0.75, 9, 1 << 20, NAN};
     json_t *root;
-    add_iteration(1, add_trial(1, fast, SN_OUTCOME_TRAINED), fast[0]);
-    add_iteration(2, add_trial(2, slow, SN_OUTCOME_TRAINED), slow[0]);
+    add_iteration(1, add_trial(1, fast, SN_OUTCOME_TRAINED), fast[0], SN_OUTCOME_TRAINED);
+    add_iteration(2, add_trial(2, slow, SN_OUTCOME_TRAINED), slow[0], SN_OUTCOME_TRAINED);
     assert_int_equal(sn_study_json(&root, study, NULL), SN_OK);
     json_t *expected =
         json_pack("[{s:i, s:s, s:s, s:f, s:i, s:i, s:n}]", "iteration", 2, "arch", "n=2", "network", "k2",

@@ -737,8 +737,9 @@ static void a_study_of_version_2_goes_on_in_version_3(void **state)
 {
     (void)state;
     int64_t id;
-    older_study_make("ALTER TABLE trials DROP COLUMN step_seconds;"
-                     "DELETE FROM settings WHERE name = 'loss_exponent'; PRAGMA user_version=2");
+    older_study_make(
+        "ALTER TABLE trials DROP COLUMN step_seconds;"
+        "DELETE FROM settings WHERE name IN ('loss_exponent', 'stop_early'); PRAGMA user_version=2");
     assert_older_study_can_be_read();
     sn_study *study = open_study(), *reader = open_reader();
     assert_int_equal(
@@ -761,8 +762,8 @@ static void a_study_of_version_1_goes_on_in_version_3(void **state)
     sn_study *study = open_study();
     assert_int_equal(stored_iterations(study), 3);
     assert_int_equal(append_illegal(study, 4, NULL), SN_OK);
-    json_t *settings =
-        json_pack("{s:b, s:f, s:f}", "simulated", false, "trial_hours", 0.0, "loss_exponent", 0.3);
+    json_t *settings = json_pack("{s:b, s:f, s:f, s:i}", "simulated", false, "trial_hours", 0.0,
+                                 "loss_exponent", 0.3, "stop_early", 0);
     assert_int_equal(sn_study_settings_agree(study, settings, NULL), SN_OK);
     json_decref(settings);
     sn_study_close(study);
