@@ -7,15 +7,15 @@
 #include "base/json.h"
 #include "base/memory.h"
 
-enum { MAX_HYPERS = SN_ARCH_FIELDS + SN_ARCH_MAX_OPS };
+enum { MAX_HYPERS = SN_ARCH_FIELDS + SN_ARCH_MAX_OPS + SN_REALS };
 
 #define LEARNED(name, lower, upper)                                                                          \
     {                                                                                                        \
-        name, true, true, 0, lower, upper                                                                    \
+        name, true, true, false, 0, lower, upper                                                             \
     }
 #define FIXED(name, value)                                                                                   \
     {                                                                                                        \
-        name, true, false, value, 0, 0                                                                       \
+        name, true, false, false, value, 0, 0                                                                \
     }
 #define OP(i) LEARNED("ops." #i, 0, SN_BLOCK_OPS)
 
@@ -83,23 +83,65 @@ static sn_status number_read(double *value, const json_t *json, const sn_hyper *
     return SN_OK;
 }
 
+/* Read a bound or a value of a real one: of a short text, and in [min, max]. */
+static sn_status real_read(double *value, const json_t *json, sn_real real, const char *what, double min,
+                           const char *where, sn_error *error)
+{
+    const sn_real_info *info = sn_real_describe(real);
+    *value = json_number_value(json);
+    if (!json_is_number(json) || *value < min || *value > info->max || sn_real_round(real, *value) != *value)
+        return sn_error_set(error, SN_ERR_INPUT,
+                            "%s: \"%s\": %s must be a number from %g to %g with at most %s", where,
+                            info->name, what, min, info->max, info->precision);
+    return SN_OK;
+}
+
+/* The bounds of {"lower": a, "upper": b}. */
+static sn_status bounds_find(const json_t **lower, const json_t **upper, const sn_hyper *hyper,
+                             const json_t *json, const char *where, sn_error *error)
+{
+    *lower = json_object_get(json, "lower");
+    *upper = json_object_get(json, "upper");
+    if (*lower == NULL || *upper == NULL || json_object_size(json) != 2)
+        return sn_error_set(
+            error, SN_ERR_INPUT,
+            "%s: \"%s\" must be a number, or {\"lower\": a, \"upper\": b} with a <= value < b", where,
+            hyper->name);
+    return SN_OK;
+}
+
 /* Read a number (fixed), or {"lower": a, "upper": b} (learned); values are in [min, max]. */
 static sn_status hyper_read(sn_hyper *hyper, const json_t *json, int min, int max, const char *where,
                             sn_error *error)
 {
     sn_status status;
+    const json_t *lower, *upper;
     if (json_is_number(json))
         return number_read(&hyper->value, json, hyper, "the value", min, max, where, error);
-    const json_t *lower = json_object_get(json, "lower"), *upper = json_object_get(json, "upper");
-    if (lower == NULL || upper == NULL || json_object_size(json) != 2)
-        return sn_error_set(
-            error, SN_ERR_INPUT,
-            "%s: \"%s\" must be a number, or {\"lower\": a, \"upper\": b} with a <= value < b", where,
-            hyper->name);
+    SN_TRY(bounds_find(&lower, &upper, hyper, json, where, error));
     hyper->learned = true;
     SN_TRY(number_read(&hyper->lower, lower, hyper, "the lower bound", min, max, where, error));
     SN_TRY(number_read(&hyper->upper, upper, hyper, "the upper bound", hyper->lower + 1, max + 1.0, where,
                        error));
+done:
+    return status;
+}
+
+/* The same of a real hyperparameter. */
+static sn_status real_hyper_read(sn_hyper *hyper, const json_t *json, sn_real real, const char *where,
+                                 sn_error *error)
+{
+    sn_status status;
+    const json_t *lower, *upper;
+    const sn_real_info *info = sn_real_describe(real);
+    hyper->logarithmic = info->logarithmic;
+    if (json_is_number(json))
+        return real_read(&hyper->value, json, real, "the value", info->min, where, error);
+    SN_TRY(bounds_find(&lower, &upper, hyper, json, where, error));
+    hyper->learned = true;
+    SN_TRY(real_read(&hyper->lower, lower, real, "the lower bound", info->min, where, error));
+    double next = sn_real_round(real, info->logarithmic ? 1.01 * hyper->lower : hyper->lower + 1e-3);
+    SN_TRY(real_read(&hyper->upper, upper, real, "the upper bound", next, where, error));
 done:
     return status;
 }
@@ -126,15 +168,18 @@ static sn_status entry_read(sn_space *space, const char *name, const json_t *jso
 {
     if (strcmp(name, "ops") == 0)
         return ops_read(space, json, where, error);
-    int field = field_find(name);
-    if (field < 0)
+    int field = field_find(name), real = sn_real_find(name);
+    if (field < 0 && real < 0)
         return sn_error_set(error, SN_ERR_INPUT,
-                            "%s: unknown hyperparameter \"%s\"; known: n, p, sup, res, nodes, ops", where,
-                            name);
-    const sn_arch_field_info *info = sn_arch_field_describe((sn_arch_field)field);
+                            "%s: unknown hyperparameter \"%s\"; known: n, p, sup, res, nodes, ops, "
+                            "learning_rate, dropout, loss_exponent",
+                            where, name);
     sn_hyper *hyper = &space->hypers[space->count++];
-    hyper->integer = true;
+    hyper->integer = field >= 0;
     snprintf(hyper->name, sizeof hyper->name, "%s", name);
+    if (!hyper->integer)
+        return real_hyper_read(hyper, json, (sn_real)real, where, error);
+    const sn_arch_field_info *info = sn_arch_field_describe((sn_arch_field)field);
     return hyper_read(hyper, json, info->min, info->max, where, error);
 }
 
@@ -268,21 +313,29 @@ int sn_space_dimensions(const sn_space *space)
     return learned;
 }
 
+/* A bound as the optimiser sees it. */
+static double scale(const sn_hyper *hyper, double value)
+{
+    return hyper->logarithmic ? log10(value) : value;
+}
+
 void sn_space_bounds(const sn_space *space, double *lower, double *upper)
 {
     for (int i = 0, k = 0; i < space->count; i++) {
         if (!space->hypers[i].learned)
             continue;
-        lower[k] = space->hypers[i].lower;
-        upper[k++] = space->hypers[i].upper;
+        lower[k] = scale(&space->hypers[i], space->hypers[i].lower);
+        upper[k++] = scale(&space->hypers[i], space->hypers[i].upper);
     }
 }
 
 void sn_space_middle(const sn_space *space, double *x)
 {
-    for (int i = 0, k = 0; i < space->count; i++)
-        if (space->hypers[i].learned)
-            x[k++] = (space->hypers[i].lower + space->hypers[i].upper) / 2;
+    for (int i = 0, k = 0; i < space->count; i++) {
+        const sn_hyper *hyper = &space->hypers[i];
+        if (hyper->learned)
+            x[k++] = (scale(hyper, hyper->lower) + scale(hyper, hyper->upper)) / 2;
+    }
 }
 
 double sn_space_size(const sn_space *space)
@@ -296,15 +349,21 @@ double sn_space_size(const sn_space *space)
     return size;
 }
 
+/* The value that x stands for. */
+static double hyper_decode(const sn_hyper *hyper, double x)
+{
+    if (hyper->integer)
+        return fmin(floor(fmax(x, hyper->lower)), hyper->upper - 1);
+    double value = hyper->logarithmic ? pow(10, x) : x;
+    value = sn_real_round((sn_real)sn_real_find(hyper->name), value);
+    return fmin(fmax(value, hyper->lower), hyper->upper);
+}
+
 void sn_space_decode(const sn_space *space, const double *x, double *values)
 {
     for (int i = 0; i < space->count; i++) {
         const sn_hyper *hyper = &space->hypers[i];
-        values[i] = hyper->value;
-        if (!hyper->learned)
-            continue;
-        values[i] = fmax(*x++, hyper->lower);
-        values[i] = hyper->integer ? fmin(floor(values[i]), hyper->upper - 1) : fmin(values[i], hyper->upper);
+        values[i] = hyper->learned ? hyper_decode(hyper, *x++) : hyper->value;
     }
 }
 
@@ -317,9 +376,24 @@ void sn_space_arch(sn_arch *arch, const sn_space *space, const double *x)
     for (int i = 0; i < space->count; i++) {
         if (is_op(&space->hypers[i]))
             arch->ops[op++] = (uint8_t)values[i];
-        else
+        else if (space->hypers[i].integer)
             sn_arch_field_set(arch, (sn_arch_field)field_find(space->hypers[i].name), (int)values[i]);
     }
     int used = sn_arch_op_count(arch->nodes);
     memset(arch->ops + used, 0, (size_t)(SN_ARCH_MAX_OPS - used));
+}
+
+void sn_space_reals(sn_reals *reals, const sn_space *space, const double *x)
+{
+    double values[MAX_HYPERS];
+    *reals = (sn_reals)SN_REALS_INIT;
+    sn_space_decode(space, x, values);
+    for (int i = 0; i < space->count; i++)
+        if (!space->hypers[i].integer)
+            reals->value[sn_real_find(space->hypers[i].name)] = values[i];
+}
+
+bool sn_space_has(const sn_space *space, const char *name)
+{
+    return hyper_find(space, name) != NULL;
 }

@@ -2,7 +2,8 @@
  * Search spaces: which hyperparameters are learned, between which bounds, and what the others are.
  *
  * A space is data. The optimiser sees the learned ones as one vector x of real numbers in the order of the
- * space; an integer one means min(floor(x), upper - 1), because optimisers also visit the closed bound.
+ * space; an integer one means min(floor(x), upper - 1), because optimisers also visit the closed bound. A
+ * real one is rounded (arch/reals.h), and a logarithmic one is seen as log10 of it.
  *
  * A space file is a JSON object, one field a hyperparameter, in the order of x (see docs/space.md):
  *
@@ -14,7 +15,8 @@
  *   }
  *
  * A number is fixed, an object with bounds (lower <= value < upper) is learned; what is left out is
- * SN_ARCH_INIT's. "ops" is a list with nodes*(nodes-1)/2 entries for the most nodes that the space reaches.
+ * SN_ARCH_INIT's, or of the real ones not said. "ops" is a list with nodes*(nodes-1)/2 entries for the most
+ * nodes that the space reaches.
  *
  * Source: Wong and Moradi, "SegNAS3D", MICCAI 2019, table 2.
  */
@@ -25,16 +27,18 @@
 #include <stdbool.h>
 
 #include "arch/arch.h"
+#include "arch/reals.h"
 
 enum { SN_HYPER_NAME = 24 };
 
 /** One hyperparameter. */
 typedef struct sn_hyper {
-    char name[SN_HYPER_NAME]; /* "n", "p", "sup", "res", "nodes", "ops.1", "ops.2", ... */
+    char name[SN_HYPER_NAME]; /* "n", "p", "sup", "res", "nodes", "ops.1", "ops.2", ..., "dropout", ... */
     bool integer;
     bool learned;
+    bool logarithmic;
     double value;        /* where not learned */
-    double lower, upper; /* where learned: [lower, upper) */
+    double lower, upper; /* where learned: [lower, upper); of a real one [lower, upper] */
 } sn_hyper;
 
 typedef struct sn_space {
@@ -75,5 +79,11 @@ void sn_space_decode(const sn_space *space, const double *x, double *values);
 
 /** The architecture at x; it may be illegal (sn_arch_legal). */
 void sn_space_arch(sn_arch *arch, const sn_space *space, const double *x);
+
+/** What the space says at x of the real hyperparameters. */
+void sn_space_reals(sn_reals *reals, const sn_space *space, const double *x);
+
+/** Whether the space says something of a hyperparameter: it is learned, or fixed by its file. */
+bool sn_space_has(const sn_space *space, const char *name);
 
 #endif

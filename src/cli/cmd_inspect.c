@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arch/reals.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "cli/command.h"
@@ -73,8 +74,9 @@ static sn_status parse(inspect_options *options, int argc, char **argv, sn_error
 static sn_status arch_of_options(sn_arch *arch, const inspect_options *options, sn_error *error)
 {
     char *text = NULL;
+    sn_reals reals; /* of a study's text; nothing here depends on them */
     if (options->arch != NULL)
-        return sn_arch_parse(arch, options->arch, error);
+        return sn_reals_parse(arch, &reals, options->arch, error);
     sn_status status = sn_string_format(&text, error, "net=%s", options->net);
     if (status == SN_OK)
         status = sn_arch_parse(arch, text, error);

@@ -346,8 +346,7 @@ sn_status cmd_predict(cli_context *context, int argc, char **argv, sn_error *err
     SN_TRY(outputs_check(&all, options.output, error));
     sn_predictor_options how = {.device = options.device,
                                 .threads = (int)options.threads,
-                                .memory =
-                                    options.memory != 0 ? options.memory : cli_memory_default()};
+                                .memory = options.memory != 0 ? options.memory : cli_memory_default()};
     SN_TRY(sn_predictor_create(&predictor, &model, options.model, &how, error));
     made = !sn_path_exists(options.output);
     SN_TRY(sn_folder_create(options.output, error));

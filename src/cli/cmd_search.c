@@ -1,6 +1,7 @@
 /* segnas3d search: from a data set to the best network of a space. */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -19,8 +20,11 @@ typedef struct search_options {
     cli_training training;
     const char *output, *space, *algorithm;
     int64_t iterations, workers;
+    double hours;       /* that no training is begun after; 0: no limit */
     double trial_hours; /* 0: no limit */
-    double simulate;    /* seconds of a made-up training; NOT_SIMULATED: real ones */
+    bool stop_early;
+    double simulate; /* seconds of a made-up training; NOT_SIMULATED: real ones */
+    double began;    /* when the command did, of sn_clock_now */
 } search_options;
 
 /* A data set, or NULL where none is given: it is needed unless trainings are simulated. */
@@ -39,7 +43,7 @@ static sn_status dataset_check(const char *dataset, const search_options *option
 
 static sn_status parse(const char **dataset, search_options *options, int argc, char **argv, sn_error *error)
 {
-    cli_option table[CLI_TRAINING_OPTIONS + 8] = {
+    cli_option table[CLI_TRAINING_OPTIONS + 10] = {
         {"output", 'o', CLI_TEXT, "STUDY", &options->output, "the study's folder; an existing study goes on",
          0, 0, true},
         {"space", 0, CLI_TEXT, "segnas11|segnas4|segnas7|FILE", &options->space, "what is searched", 0, 0,
@@ -51,6 +55,12 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
         {"workers", 'w', CLI_INTEGER, "N", &options->workers,
          "trainings at once, each in a process of its own; the result does not depend on it", 1,
          SN_SEARCH_WORKERS, false},
+        {"hours", 0, CLI_NUMBER, "H", &options->hours,
+         "begin no training after this time and end with the best so far; the same command goes on", 1e-9,
+         1e6, false},
+        {"stop-early", 0, CLI_FLAG, NULL, &options->stop_early,
+         "stop a training when more than half of the earlier ones were better after as many epochs", 0, 0,
+         false},
         {"trial-hours", 0, CLI_NUMBER, "H", &options->trial_hours,
          "give up a training that takes longer; the result then depends on the machine's speed", 0.0001, 1e6,
          false},
@@ -58,7 +68,7 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
          "try space, algorithm and workers without a data set: trainings that last so long and mean nothing",
          0, 1e6, false},
     };
-    cli_training_table(table + 7, &options->training);
+    cli_training_table(table + 9, &options->training);
     const cli_syntax syntax = {
         .command = "search",
         .usage = "(DATASET | --simulate SECONDS) -o STUDY [--space SPACE] [--iterations N]",
@@ -127,6 +137,18 @@ static void resolve_threads(search_options *options)
         options->training.threads = share > 0 ? share : 1;
 }
 
+/* When no training is begun any more, of sn_clock_now; 0: never. */
+static double deadline(const search_options *options)
+{
+    return options->hours == 0 ? 0 : options->began + 3600 * options->hours;
+}
+
+/* The first epoch at which a training may be stopped, after a quarter of them; 0: it is not. */
+static int stop_early(const search_options *options, int epochs)
+{
+    return options->stop_early ? (epochs + 3) / 4 : 0;
+}
+
 /* All that the trajectory depends on, as the study keeps it; of what differs, the first is named. */
 static sn_status settings_agree(sn_study *study, const sn_trials *trials, double trial_hours, sn_error *error)
 {
@@ -143,6 +165,7 @@ static sn_status settings_agree(sn_study *study, const sn_trials *trials, double
     json_object_set_new(settings, "memory", json_integer(trials->run.memory));
     json_object_set_new(settings, "device", json_string(trials->run.device));
     json_object_set_new(settings, "trial_hours", json_real(trial_hours));
+    json_object_set_new(settings, "loss_exponent", json_real(trials->run.options.loss_exponent));
     SN_TRY(sn_study_settings_agree(study, settings, error));
 done:
     json_decref(settings);
@@ -182,15 +205,19 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
         .iterations = (int)options->iterations,
         .workers = workers,
         .epochs = trials->run.options.epochs,
+        .stop_early = stop_early(options, trials->run.options.epochs),
         .memory = trials->run.memory > machine ? trials->run.memory : machine,
+        .deadline = deadline(options),
     };
     if (workers > 1 && workers * threads > cores)
         sn_log(SN_LOG_WARNING, "%d workers of %d threads share %d cores; fewer of either are faster", workers,
                threads, cores);
     SN_TRY(crew_create(&trials->crew, options, threads, error));
     SN_TRY(cli_searching_run(&state, &seconds, context, study, &searching, error));
-    SN_TRY(sn_trials_finish(trials->folder, state.best_network, error));
-    printf("%-32s%s/best.safetensors\n", "model", trials->folder);
+    if (state.best_iteration > 0) {
+        SN_TRY(sn_trials_finish(trials->folder, state.best_network, error));
+        printf("%-32s%s/best.safetensors\n", "model", trials->folder);
+    }
     cli_searching_print(&state, seconds, workers);
 done:
     sn_crew_free(trials->crew);
@@ -206,6 +233,11 @@ static sn_status search_dataset(cli_context *context, sn_study **study, const sn
     sn_task task = {0};
     sn_trials trials = {.space = space, .task = &task, .folder = options->output};
     SN_TRY(cli_training_apply(&task_options, &trials.run, &options->training, dataset, error));
+    if (trials.run.options.loss != SN_LOSS_EXPLOG && sn_space_has(space, "loss_exponent")) {
+        status = sn_error_set(error, SN_ERR_ARG, "%s: \"loss_exponent\": the loss %s has none; leave it out",
+                              options->space, options->training.loss);
+        goto done;
+    }
     SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
     SN_TRY(sn_study_open(study, options->output, error));
     SN_TRY(resolve_memory(&trials.run.memory, *study, error));
@@ -252,6 +284,8 @@ static sn_status search_simulation(cli_context *context, sn_study **study, const
         .iterations = (int)options->iterations,
         .workers = (int)options->workers,
         .epochs = SN_SIMULATION_EPOCHS,
+        .stop_early = stop_early(options, SN_SIMULATION_EPOCHS),
+        .deadline = deadline(options),
     };
     SN_TRY(sn_study_open(study, options->output, error));
     SN_TRY(simulation_agrees(*study, space, options->trial_hours, error));
@@ -275,7 +309,8 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
                               .algorithm = "crs",
                               .iterations = 300,
                               .workers = 1,
-                              .simulate = NOT_SIMULATED};
+                              .simulate = NOT_SIMULATED,
+                              .began = sn_clock_now()};
     sn_study *study = NULL;
     sn_space space = {0};
     options.training.threads = 0; /* not given */

@@ -53,8 +53,8 @@ static sn_status parse(const char **dataset, train_options *options, int argc, c
     return SN_OK;
 }
 
-/* The architecture of a study's best iteration. */
-static sn_status arch_of_study(sn_arch *arch, const char *folder, sn_error *error)
+/* The architecture of a study's best iteration, and how its space trains it. */
+static sn_status arch_of_study(sn_arch *arch, sn_reals *reals, const char *folder, sn_error *error)
 {
     sn_status status;
     sn_study *study = NULL;
@@ -77,7 +77,7 @@ static sn_status arch_of_study(sn_arch *arch, const char *folder, sn_error *erro
             sn_error_set(error, SN_ERR_INPUT, "%s: no network has been trained in this study yet", folder);
         goto done;
     }
-    SN_TRY(sn_arch_parse(arch, text, error));
+    SN_TRY(sn_reals_parse(arch, reals, text, error));
 done:
     json_decref(root);
     json_decref(simulated);
@@ -85,14 +85,14 @@ done:
     return status;
 }
 
-static sn_status choose_arch(sn_arch *arch, const train_options *options, sn_error *error)
+static sn_status choose_arch(sn_arch *arch, sn_reals *reals, const train_options *options, sn_error *error)
 {
     sn_status status;
     char *text = NULL, reason[SN_ARCH_REASON];
     if (options->study != NULL) {
-        SN_TRY(arch_of_study(arch, options->study, error));
+        SN_TRY(arch_of_study(arch, reals, options->study, error));
     } else if (options->arch != NULL) {
-        SN_TRY(sn_arch_parse(arch, options->arch, error));
+        SN_TRY(sn_reals_parse(arch, reals, options->arch, error));
     } else {
         SN_TRY(sn_string_format(&text, error, "net=%s", options->net));
         SN_TRY(sn_arch_parse(arch, text, error));
@@ -259,11 +259,13 @@ sn_status cmd_train(cli_context *context, int argc, char **argv, sn_error *error
     train_options options = {.training = cli_training_defaults()};
     sn_task_options task_options;
     sn_task_run run = {.arch = SN_ARCH_INIT};
+    sn_reals reals = SN_REALS_INIT;
     sn_task task = {0};
     workplace part = {.lock = SN_NO_LOCK};
     SN_TRY(parse(&dataset, &options, argc, argv, error));
-    SN_TRY(choose_arch(&run.arch, &options, error));
+    SN_TRY(choose_arch(&run.arch, &reals, &options, error));
     SN_TRY(cli_training_apply(&task_options, &run, &options.training, dataset, error));
+    sn_train_options_adopt(&run.options, &reals);
     SN_TRY(workplace_name(&part, options.output, error));
     run.memory = run.memory == 0 ? cli_memory_default() : run.memory;
     run.checkpoint = part.checkpoint;

@@ -30,6 +30,25 @@ static sn_status visit(const sn_study_iteration *iteration, void *context, sn_er
     return SN_OK;
 }
 
+static sn_status print_choice(const sn_study_choice *choice, void *context, sn_error *error)
+{
+    char step[32] = "-";
+    (void)context, (void)error;
+    if (isfinite(choice->step_seconds))
+        snprintf(step, sizeof step, "%.4g", choice->step_seconds);
+    printf("%5d%9.4f%12lld%12.0f%9s  %s\n", choice->iteration, choice->dice, (long long)choice->parameters,
+           (double)choice->planned_bytes / 0x1p20, step, choice->arch);
+    return SN_OK;
+}
+
+/* The networks to choose from. */
+static sn_status print_pareto(sn_study *study, sn_error *error)
+{
+    printf("\nPareto front: no other network is better in one of these and worse in none\n");
+    printf("%5s%9s%12s%12s%9s  %s\n", "point", "Dice", "parameters", "memory MiB", "step s", "architecture");
+    return sn_study_pareto_visit(study, print_choice, NULL, error);
+}
+
 static sn_status print_text(sn_study *study, sn_error *error)
 {
     char trajectory[SN_HASH_TEXT];
@@ -46,7 +65,7 @@ static sn_status print_text(sn_study *study, sn_error *error)
     if (facts.best > 0)
         printf("%-12spoint %d, validation Dice %.4f\n", "best", facts.best, facts.best_dice);
     printf("%-12s%s\n", "trajectory", trajectory);
-    return SN_OK;
+    return facts.best > 0 ? print_pareto(study, error) : SN_OK;
 }
 
 sn_status inspect_study_print(const char *folder, inspect_form form, sn_error *error)

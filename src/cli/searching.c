@@ -64,8 +64,9 @@ static void iteration_committed(const sn_search_state *state, const sn_study_ite
         sn_log(SN_LOG_INFO, "%d/%d  %s  %s: %s", iteration->number, state->iterations, iteration->arch,
                sn_outcome_name(iteration->outcome), iteration->reason);
     else
-        sn_log(SN_LOG_INFO, "%d/%d  %s  %s  Dice %.4f%s", iteration->number, state->iterations,
+        sn_log(SN_LOG_INFO, "%d/%d  %s  %s  Dice %.4f%s%s%s", iteration->number, state->iterations,
                iteration->arch, sn_outcome_name(iteration->outcome), iteration->dice,
+               iteration->reason != NULL ? "  " : "", iteration->reason != NULL ? iteration->reason : "",
                iteration->number == state->best_iteration ? "  best" : "");
     if (sn_trials_tidy(self->study, state->best_network, state->best_dice, &error) != SN_OK)
         sn_log(SN_LOG_WARNING, "%s", error.text);
@@ -77,7 +78,12 @@ static sn_status run(sn_search_state *state, sn_study *study, const cli_searchin
     sn_status status;
     int dimension = sn_space_dimensions(self->space);
     double *lower = NULL, *upper = NULL;
-    const sn_search_options options = {self->iterations, self->workers, self->memory, observer};
+    const sn_search_options options = {.iterations = self->iterations,
+                                       .stop_early = self->stop_early,
+                                       .workers = self->workers,
+                                       .memory = self->memory,
+                                       .deadline = self->deadline,
+                                       .observer = observer};
     sn_optimiser_settings optimiser = {.dimension = dimension, .seed = self->seed};
     SN_TRY(sn_alloc(&lower, (size_t)dimension, sizeof *lower, error));
     SN_TRY(sn_alloc(&upper, (size_t)dimension, sizeof *upper, error));
@@ -101,7 +107,7 @@ sn_status cli_searching_run(sn_search_state *state, double *seconds, cli_context
     watcher watch = {context->progress, study, searching->epochs, searching->workers};
     const sn_search_observer observer = {trial_started, epoch_done, iteration_committed, &watch};
     SN_TRY(run(state, study, searching, &observer, error));
-    if (state->best_iteration == 0)
+    if (state->best_iteration == 0 && !state->overtime)
         status =
             sn_error_set(error, SN_ERR_FAILED, "%s: not one network could be trained; see the log folder",
                          sn_study_folder(study));
@@ -127,8 +133,14 @@ static void print_workers(const sn_search_state *state, int workers, double seco
 void cli_searching_print(const sn_search_state *state, double seconds, int workers)
 {
     printf("%-32s%d of %d, %d trained\n", "iterations", state->committed, state->iterations, state->trained);
-    printf("%-32s%d\n", "best iteration", state->best_iteration);
-    printf("%-32s%.4f\n", "mean validation Dice", state->best_dice);
+    if (state->overtime)
+        printf("%-32sthe time of --hours is over; the same command goes on\n", "ended early");
+    if (state->best_iteration > 0) {
+        printf("%-32s%d\n", "best iteration", state->best_iteration);
+        printf("%-32s%.4f\n", "mean validation Dice", state->best_dice);
+    }
+    if (state->hopeless > 0)
+        printf("%-32s%d\n", "trainings stopped early", state->hopeless);
     if (workers > 1)
         print_workers(state, workers, seconds);
 }

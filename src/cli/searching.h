@@ -13,9 +13,10 @@ typedef struct cli_searching {
     sn_search_objective objective;
     const char *algorithm; /* a name that sn_optimiser_parse knows */
     uint32_t seed;
-    int iterations, workers;
-    int epochs;     /* of a training, to show */
-    int64_t memory; /* as sn_search_options has it */
+    int iterations, workers, stop_early;
+    int epochs;      /* of a training, to show */
+    int64_t memory;  /* as sn_search_options has it */
+    double deadline; /* likewise */
 } cli_searching;
 
 /**
@@ -23,7 +24,7 @@ typedef struct cli_searching {
  *
  * @param[out] state   where it ended
  * @param[out] seconds it took
- * @return as sn_search_run; SN_ERR_FAILED not one network could be trained
+ * @return as sn_search_run; SN_ERR_FAILED not one network could be trained, though there was time
  */
 sn_status cli_searching_run(sn_search_state *state, double *seconds, cli_context *context, sn_study *study,
                             const cli_searching *searching, sn_error *error);

@@ -18,6 +18,7 @@ cli_training cli_training_defaults(void)
         .learning_rate = train.learning_rate,
         .dropout = train.dropout,
         .loss = "explog",
+        .loss_exponent = train.loss_exponent,
         .device = "cpu",
     };
 }
@@ -49,6 +50,8 @@ void cli_training_table(cli_option *table, cli_training *options)
          0.95, false},
         {"loss", 0, CLI_CHOICE, "explog|dice-ce", &options->loss,
          "exponential logarithmic loss, or Dice and cross-entropy", 0, 0, false},
+        {"loss-exponent", 0, CLI_NUMBER, "R", &options->loss_exponent, "of the exponential logarithmic loss",
+         sn_real_describe(SN_REAL_LOSS_EXPONENT)->min, sn_real_describe(SN_REAL_LOSS_EXPONENT)->max, false},
         {"memory", 'm', CLI_MEMORY, "SIZE", &options->memory,
          "budget of one training, e.g. 16G; default: nine tenths of the machine's", 0, 0, false},
         {"threads", 't', CLI_INTEGER, "N", &options->threads,
@@ -62,6 +65,7 @@ void cli_training_table(cli_option *table, cli_training *options)
 sn_status cli_training_apply(sn_task_options *task, sn_task_run *run, const cli_training *options,
                              const char *dataset, sn_error *error)
 {
+    sn_status status;
     *task =
         (sn_task_options){.dataset = dataset, .split = SN_SPLIT_OPTIONS_INIT, .cases = (int)options->cases};
     memcpy(task->size, options->size, sizeof task->size);
@@ -74,11 +78,17 @@ sn_status cli_training_apply(sn_task_options *task, sn_task_run *run, const cli_
                                       .batch = (int)options->batch,
                                       .seed = (uint64_t)options->seed,
                                       .learning_rate = options->learning_rate,
-                                      .dropout = options->dropout};
+                                      .dropout = options->dropout,
+                                      .loss_exponent = options->loss_exponent};
     run->device = options->device;
     run->threads = (int)options->threads;
     run->memory = options->memory;
-    return sn_loss_parse(&run->options.loss, options->loss, error);
+    SN_TRY(sn_loss_parse(&run->options.loss, options->loss, error));
+    if (run->options.loss != SN_LOSS_EXPLOG && options->loss_exponent != SN_TRAIN_LOSS_EXPONENT)
+        status = sn_error_set(error, SN_ERR_ARG, "option --loss-exponent: the loss %s has none; leave it out",
+                              options->loss);
+done:
+    return status;
 }
 
 void cli_training_announce(const sn_task *task)

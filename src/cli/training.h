@@ -8,13 +8,13 @@
 #include "cli/options.h"
 #include "train/task.h"
 
-enum { CLI_TRAINING_OPTIONS = 15 };
+enum { CLI_TRAINING_OPTIONS = 16 };
 
 /* Targets of the options; integers are 64-bit because the parser writes them so. */
 typedef struct cli_training {
     int64_t size[3];
     int64_t epochs, batch, seed, threads, memory, cases, folds, fold;
-    double learning_rate, dropout;
+    double learning_rate, dropout, loss_exponent;
     const char *loss, *device, *groups, *splits;
 } cli_training;
 

@@ -56,6 +56,8 @@ static sn_status result_read(sn_trial_result *result, const json_t *given, sn_er
     char *text = NULL;
     SN_TRY(sn_json_number(&result->dice, given, "dice", where, error));
     SN_TRY(sn_json_object(&labels, given, "labels", where, error));
+    if (sn_json_has(given, "step_seconds"))
+        SN_TRY(sn_json_number(&result->step_seconds, given, "step_seconds", where, error));
     text = json_dumps(labels, JSON_COMPACT | JSON_REAL_PRECISION(17));
     if (text == NULL)
         status = sn_error_set(error, SN_ERR_MEMORY, "out of memory: the Dice of the labels");

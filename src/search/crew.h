@@ -2,7 +2,7 @@
  * Trainings in worker processes, several at once: what an objective's `begin`, `wait`, `stop` and `end` call.
  *
  * The worker reports each epoch as {"epoch": 1, "loss": 0.9, "dice": 0.5 or null, "seconds": 3.2} and gives
- * {"dice": 0.8, "labels": {"name": 0.8, ...}} as its result. It logs to STUDY/log/trial-<network>.log.
+ * {"dice": 0.8, "labels": {"name": 0.8, ...}, "step_seconds": 0.1 or nothing} as its result. It logs to STUDY/log/trial-<network>.log.
  */
 #ifndef SN_SEARCH_CREW_H
 #define SN_SEARCH_CREW_H

@@ -154,6 +154,15 @@ sn_status sn_network_learn(sn_network *network, const sn_study_trial *trial, sn_
     return trial->reason == NULL ? SN_OK : sn_string_copy(&network->reason, trial->reason, error);
 }
 
+sn_status sn_network_judge(sn_network *network, double dice, const char *reason, sn_error *error)
+{
+    sn_free(network->reason);
+    network->reason = NULL;
+    network->outcome = SN_OUTCOME_TRAINED;
+    network->dice = dice;
+    return reason == NULL ? SN_OK : sn_string_copy(&network->reason, reason, error);
+}
+
 bool sn_point_answer(double *f, const sn_point *point)
 {
     const sn_network *network = point->network;

@@ -16,7 +16,7 @@ typedef struct sn_network {
     bool fresh; /* it was trained in this run of the program */
     int64_t trial;
     sn_outcome outcome; /* trained, memory or failed */
-    char *reason;       /* the ledger's; NULL where it is trained */
+    char *reason;       /* the ledger's; NULL where it is trained to the end */
     double dice;        /* NaN where it is not trained */
     double seconds;     /* that the training took */
 } sn_network;
@@ -45,6 +45,9 @@ sn_status sn_ledger_network(sn_network **network, sn_ledger *ledger, const char 
 
 /** Note the result of a training: id, outcome, reason, dice, seconds and first_iteration of `trial`. */
 sn_status sn_network_learn(sn_network *network, const sn_study_trial *trial, sn_error *error);
+
+/** A training that was or would have been stopped early is trained, with this Dice. `reason` is copied. */
+sn_status sn_network_judge(sn_network *network, double dice, const char *reason, sn_error *error);
 
 /** Whether the answer of a point is known; then `*f` is it. */
 bool sn_point_answer(double *f, const sn_point *point);

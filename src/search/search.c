@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "search/ahead.h"
+#include "search/median.h"
 
 /* A training under way, or a worker that is idle. */
 struct sn_search_reporter {
@@ -17,6 +18,8 @@ struct sn_search_reporter {
     int epoch;     /* that it has reached */
     double began;  /* the last attempt, monotonic seconds */
     bool stopping; /* it was told to stop */
+    bool hopeless; /* likewise, by the median rule, which gives its value */
+    double dice;   /* that value */
     bool crowded;  /* another training was under way at some time */
 };
 
@@ -29,10 +32,12 @@ typedef struct search {
     const sn_search_options *options;
     const sn_search_observer *observer; /* never NULL */
     sn_ledger *ledger;
-    double *points;  /* (capacity, dimension), the first state->committed are set */
-    double *values;  /* (capacity) */
-    double *trained; /* (capacity) answers of trainings, the first trained_count are set */
+    sn_median *median; /* NULL: no training is stopped early */
+    double *points;    /* (capacity, dimension), the first state->committed are set */
+    double *values;    /* (capacity) */
+    double *trained;   /* (capacity) answers of trainings, the first trained_count are set */
     int capacity, trained_count;
+    const sn_network *asked;     /* that the next question waits for; NULL: none was asked yet */
     sn_search_reporter *workers; /* (options->workers) */
     double training_seconds;     /* of all finished trainings */
 } search;
@@ -99,6 +104,23 @@ done:
     return status;
 }
 
+/* Stop the training that the next question waits for, where it is certain that the median rule stops it. */
+static sn_status asked_judge(search *self, sn_error *error)
+{
+    sn_verdict verdict;
+    if (self->median == NULL || self->asked == NULL || self->asked->worker == SN_NO_WORKER)
+        return SN_OK;
+    sn_search_reporter *worker = &self->workers[self->asked->worker];
+    sn_status status = sn_median_judge(&verdict, self->median, self->study, worker->trial, error);
+    if (status != SN_OK || verdict.epoch == 0)
+        return status;
+    if (!worker->stopping)
+        self->objective->stop(self->asked->worker, self->objective->context);
+    worker->stopping = worker->hopeless = true;
+    worker->dice = verdict.dice;
+    return SN_OK;
+}
+
 sn_status sn_search_report_epoch(sn_search_reporter *reporter, int epoch, double loss, double dice,
                                  double seconds, sn_error *error)
 {
@@ -112,7 +134,7 @@ sn_status sn_search_report_epoch(sn_search_reporter *reporter, int epoch, double
     epochs_count(self);
     if (self->observer->epoch_done != NULL)
         self->observer->epoch_done(self->state, &row, self->observer->context);
-    return SN_OK;
+    return reporter->point->network == self->asked ? asked_judge(self, error) : SN_OK;
 }
 
 /* Store the result of a training; all about it is in the ledger then. */
@@ -126,6 +148,7 @@ static sn_status training_finish(search *self, const sn_search_reporter *worker,
         .reason = result->reason,
         .dice = NAN,
         .seconds = sn_clock_now() - worker->began,
+        .step_seconds = result->step_seconds > 0 ? result->step_seconds : NAN,
     };
     if (result->outcome == SN_OUTCOME_TRAINED && isfinite(result->dice)) {
         trial.dice = result->dice;
@@ -154,6 +177,15 @@ static sn_status training_defer(search *self, const sn_search_reporter *worker, 
     return sn_study_retry_append(self->study, worker->trial, result->reason, error);
 }
 
+/* A training was stopped as hopeless, which is its result. */
+static sn_status training_judged(search *self, const sn_search_reporter *worker, sn_error *error)
+{
+    char reason[] = "stopped early";
+    const sn_trial_result result = {.outcome = SN_OUTCOME_TRAINED, .reason = reason, .dice = worker->dice};
+    self->state->hopeless++;
+    return training_finish(self, worker, &result, error);
+}
+
 /* Take the result of one training; `*worker` is SN_NO_WORKER where none has ended. */
 static sn_status training_take(int *worker, search *self, bool wait, sn_error *error)
 {
@@ -164,11 +196,13 @@ static sn_status training_take(int *worker, search *self, bool wait, sn_error *e
     if (*worker == SN_NO_WORKER)
         goto done;
     sn_search_reporter *ended = &self->workers[*worker];
-    self->state->stopped += result.stopped;
+    self->state->stopped += result.stopped && !ended->hopeless;
     if (!result.stopped && result.outcome == SN_OUTCOME_MEMORY && ended->crowded)
         SN_TRY(training_defer(self, ended, &result, error));
     else if (!result.stopped)
         SN_TRY(training_finish(self, ended, &result, error));
+    else if (ended->hopeless)
+        SN_TRY(training_judged(self, ended, error));
     ended->point->network->worker = SN_NO_WORKER;
     *ended = (sn_search_reporter){.owner = self};
     self->state->running--;
@@ -356,6 +390,24 @@ static void iteration_rest(search *self, sn_study_iteration *iteration, sn_netwo
     network->used = true;
 }
 
+/* Judge a network that a first answer will rest on by the median rule, whether it was stopped or not. */
+static sn_status network_judge(search *self, sn_network *network, sn_error *error)
+{
+    sn_status status;
+    sn_verdict verdict;
+    char reason[64];
+    if (self->median == NULL || network->used)
+        return SN_OK;
+    SN_TRY(sn_median_judge(&verdict, self->median, self->study, network->trial, error));
+    snprintf(reason, sizeof reason, "stopped early, at epoch %d", verdict.epoch);
+    if (verdict.epoch > 0)
+        SN_TRY(sn_network_judge(network, verdict.dice, reason, error));
+    if (network->outcome == SN_OUTCOME_TRAINED)
+        SN_TRY(sn_median_commit(self->median, self->study, network->trial, &verdict, error));
+done:
+    return status;
+}
+
 /* Ask one question and commit its answer, where that is known. `x` is (dimension) of scratch. */
 static sn_status question_step(bool *known, search *self, double *x, sn_error *error)
 {
@@ -365,8 +417,12 @@ static sn_status question_step(bool *known, search *self, double *x, sn_error *e
     SN_TRY(sn_optimiser_ask(x, self->optimiser, self->points, self->values, self->state->committed, error));
     SN_TRY(sn_ledger_point(&point, self->ledger, x, error));
     *known = sn_point_answer(&f, point);
+    self->asked = point->network;
     if (!*known)
         goto done;
+    if (point->network != NULL)
+        SN_TRY(network_judge(self, point->network, error));
+    sn_point_answer(&f, point);
     sn_study_iteration iteration = {
         .number = self->state->committed + 1,
         .dimension = self->optimiser->dimension,
@@ -398,6 +454,16 @@ done:
     return status;
 }
 
+/* Begin trainings, but none after the deadline; then the search ends when nothing that runs is asked for. */
+static sn_status trainings_begin(bool *ended, search *self, sn_error *error)
+{
+    *ended = self->options->deadline > 0 && sn_clock_now() >= self->options->deadline;
+    if (!*ended)
+        return workers_employ(self, error);
+    *ended = self->asked->worker == SN_NO_WORKER;
+    return SN_OK;
+}
+
 /* ---- the search ---- */
 
 static json_t *reals_to_json(const double *values, int count)
@@ -408,13 +474,14 @@ static json_t *reals_to_json(const double *values, int count)
     return array;
 }
 
-static sn_status settings_agree(sn_study *study, const sn_optimiser_settings *optimiser, sn_error *error)
+static sn_status settings_agree(sn_study *study, const sn_optimiser_settings *optimiser, int stop_early,
+                                sn_error *error)
 {
     json_t *settings =
-        json_pack("{s:s, s:i, s:I, s:o, s:o}", "algorithm", sn_optimiser_name(optimiser->algorithm),
-                  "population", optimiser->population, "seed", (json_int_t)optimiser->seed, "lower",
-                  reals_to_json(optimiser->lower, optimiser->dimension), "upper",
-                  reals_to_json(optimiser->upper, optimiser->dimension));
+        json_pack("{s:s, s:i, s:i, s:I, s:o, s:o}", "algorithm", sn_optimiser_name(optimiser->algorithm),
+                  "stop_early", stop_early, "population", optimiser->population, "seed",
+                  (json_int_t)optimiser->seed, "lower", reals_to_json(optimiser->lower, optimiser->dimension),
+                  "upper", reals_to_json(optimiser->upper, optimiser->dimension));
     if (settings == NULL)
         return sn_error_set(error, SN_ERR_MEMORY, "out of memory: the optimiser's settings");
     sn_status status = sn_study_settings_agree(study, settings, error);
@@ -446,6 +513,20 @@ static sn_status capacity_count(const sn_study_iteration *iteration, void *conte
     return SN_OK;
 }
 
+/* Take over the judgement of a network, and compare with it as before. */
+static sn_status judgement_load(search *self, const sn_study_iteration *iteration, sn_error *error)
+{
+    sn_status status;
+    sn_network *network;
+    sn_verdict verdict;
+    SN_TRY(sn_ledger_network(&network, self->ledger, iteration->network, error));
+    SN_TRY(sn_median_judge(&verdict, self->median, self->study, iteration->trial, error));
+    SN_TRY(sn_network_judge(network, iteration->dice, iteration->reason, error));
+    SN_TRY(sn_median_commit(self->median, self->study, iteration->trial, &verdict, error));
+done:
+    return status;
+}
+
 static sn_status iteration_load(const sn_study_iteration *iteration, void *context, sn_error *error)
 {
     search *self = context;
@@ -453,7 +534,8 @@ static sn_status iteration_load(const sn_study_iteration *iteration, void *conte
         return sn_error_set(error, SN_ERR_INPUT, "%s/study.db: damaged: iteration %d does not fit the others",
                             sn_study_folder(self->study), iteration->number);
     iteration_count(self, iteration);
-    return SN_OK;
+    bool judged = self->median != NULL && iteration->outcome == SN_OUTCOME_TRAINED;
+    return judged ? judgement_load(self, iteration, error) : SN_OK;
 }
 
 /* Take over what the study holds. */
@@ -468,8 +550,10 @@ static sn_status search_load(search *self, sn_error *error)
     SN_TRY(sn_alloc(&self->trained, (size_t)self->capacity, sizeof(double), error));
     SN_TRY(sn_alloc(&self->workers, (size_t)self->options->workers, sizeof *self->workers, error));
     SN_TRY(sn_ledger_create(&self->ledger, self->objective, self->optimiser->dimension, error));
-    SN_TRY(sn_study_iterations_visit(self->study, iteration_load, self, error));
+    if (self->options->stop_early > 0)
+        SN_TRY(sn_median_create(&self->median, self->options->stop_early, error));
     SN_TRY(sn_study_trials_visit(self->study, trial_load, self, error));
+    SN_TRY(sn_study_iterations_visit(self->study, iteration_load, self, error));
     time_estimate(self);
 done:
     return status;
@@ -481,6 +565,7 @@ static void search_clear(search *self)
     self->state->stopped += self->state->running;
     self->state->running = 0;
     sn_ledger_free(self->ledger);
+    sn_median_free(self->median);
     sn_free(self->points);
     sn_free(self->values);
     sn_free(self->trained);
@@ -503,12 +588,15 @@ sn_status sn_search_run(sn_search_state *state, sn_study *study, const sn_optimi
         .observer = options->observer == NULL ? &nobody : options->observer,
     };
     *state = (sn_search_state){.iterations = options->iterations, .best_dice = NAN, .seconds_left = NAN};
-    SN_TRY(settings_agree(study, optimiser, error));
+    SN_TRY(settings_agree(study, optimiser, options->stop_early, error));
     SN_TRY(search_load(&self, error));
     SN_TRY(sn_alloc(&x, (size_t)optimiser->dimension, sizeof *x, error));
     SN_TRY(answers_commit(&self, x, error));
     while (state->committed < options->iterations) {
-        SN_TRY(workers_employ(&self, error));
+        SN_TRY(trainings_begin(&state->overtime, &self, error));
+        if (state->overtime)
+            break;
+        SN_TRY(asked_judge(&self, error));
         SN_TRY(trainings_take(&self, error));
         SN_TRY(answers_commit(&self, x, error));
     }

@@ -39,11 +39,12 @@ void sn_proposal_clear(sn_proposal *proposal);
 
 /** What a training gave. Strings: sn_string_*; sn_trial_result_clear frees them. */
 typedef struct sn_trial_result {
-    sn_outcome outcome; /* trained, memory or failed */
-    char *reason;       /* why it is not trained; else NULL */
-    double dice;        /* mean validation Dice of the best epoch; used where it is trained */
-    char *labels;       /* JSON object, label name -> validation Dice; may be NULL */
-    bool stopped;       /* it was told to stop before there was a result; nothing else is set */
+    sn_outcome outcome;  /* trained, memory or failed */
+    char *reason;        /* why it is not trained, or not to the end; else NULL */
+    double dice;         /* mean validation Dice of the best epoch; used where it is trained */
+    char *labels;        /* JSON object, label name -> validation Dice; may be NULL */
+    double step_seconds; /* median of an image's training step; 0: not measured */
+    bool stopped;        /* it was told to stop before there was a result; nothing else is set */
 } sn_trial_result;
 
 void sn_trial_result_clear(sn_trial_result *result);
@@ -103,9 +104,11 @@ typedef struct sn_search_state {
     double seconds_left; /* estimate for the open iterations; NaN before the first training ended */
     int running;         /* trainings under way */
     int stopped;         /* trainings of this call that were stopped: they were begun on a wrong guess */
+    int hopeless;        /* trainings of this call that were stopped since they were hopeless */
     int ahead;           /* trainings with a result that no answer rests on yet */
     int least_epoch, most_epoch; /* that a running training has reached; 0: none has ended one */
     double counted_seconds;      /* of the trainings of this call that answers rest on */
+    bool overtime;               /* it ended at its deadline, before it had its iterations */
 } sn_search_state;
 
 /** Who watches; each may be NULL. What the arguments point to is valid during the call. */
@@ -118,9 +121,11 @@ typedef struct sn_search_observer {
 } sn_search_observer;
 
 typedef struct sn_search_options {
-    int iterations;                     /* answers wanted, those already in the study counted */
-    int workers;                        /* trainings at once, 1 to SN_SEARCH_WORKERS */
-    int64_t memory;                     /* bytes that all of them may plan for together; 0: no limit */
+    int iterations;  /* answers wanted, those already in the study counted */
+    int stop_early;  /* hopeless trainings (search/median.h) from this epoch on; 0: never */
+    int workers;     /* trainings at once, 1 to SN_SEARCH_WORKERS */
+    int64_t memory;  /* bytes that all of them may plan for together; 0: no limit */
+    double deadline; /* of sn_clock_now: no training is begun after it; 0: none */
     const sn_search_observer *observer; /* may be NULL */
 } sn_search_options;
 
@@ -131,10 +136,12 @@ typedef struct sn_search_options {
 
 /**
  * Search until the study holds `iterations` answers; begins where the study ends. Stops at
- * sn_interrupt_request.
+ * sn_interrupt_request. After its deadline it goes on as long as the next question's training is under way,
+ * then ends with what it has.
  *
  * @param[out] state     where it ended, also on error
- * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper
+ * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper,
+ *                       stop_early
  * @param[in]  objective its settings are the caller's to store
  * @return SN_OK; SN_ERR_ARG the study was begun with another optimiser; SN_ERR_INPUT the study's questions
  * are not those of this optimiser; SN_ERR_INTERRUPTED; SN_ERR_IO; whatever the objective returns. All that

@@ -13,9 +13,9 @@
 
 /* ---- the landscape ---- */
 
-/* A network's key: what it is in canonical form. */
+/* A network's key: what it is in canonical form, and how it is trained. */
 static sn_status network_key(char key[SN_HASH_TEXT], const sn_arch *arch, const sn_block *block,
-                             sn_error *error)
+                             const sn_reals *reals, sn_error *error)
 {
     sn_status status;
     char *text = NULL;
@@ -23,6 +23,9 @@ static sn_status network_key(char key[SN_HASH_TEXT], const sn_arch *arch, const 
     SN_TRY(sn_block_format(&text, block, error));
     SN_TRY(sn_hash_begin(&hash, error));
     sn_hash_add_text(hash, "simulated %d %d %d %d %s", arch->n, arch->p, arch->sup, arch->res, text);
+    for (int r = 0; r < SN_REALS; r++)
+        if (!isnan(reals->value[r]))
+            sn_hash_add_text(hash, " %s=%.17g", sn_real_describe((sn_real)r)->name, reals->value[r]);
 done:
     sn_hash_end(hash, status == SN_OK ? key : NULL);
     sn_free(text);
@@ -42,6 +45,20 @@ static double block_loss(const sn_block *block)
     return sum / block->terms + 0.005 * pow(block->terms - 2.5, 2);
 }
 
+/* How much worse than the best training. */
+static double training_loss(const sn_reals *reals)
+{
+    const double *value = reals->value;
+    double loss = 0;
+    if (!isnan(value[SN_REAL_LEARNING_RATE]))
+        loss += 0.05 * pow(log10(value[SN_REAL_LEARNING_RATE]) + 3, 2);
+    if (!isnan(value[SN_REAL_DROPOUT]))
+        loss += 0.5 * pow(value[SN_REAL_DROPOUT] - 0.1, 2);
+    if (!isnan(value[SN_REAL_LOSS_EXPONENT]))
+        loss += 0.1 * pow(value[SN_REAL_LOSS_EXPONENT] - 0.3, 2);
+    return loss;
+}
+
 /* -ln Dice of a network with this key. */
 static double network_loss(const sn_arch *arch, const sn_block *block, const char *key)
 {
@@ -52,34 +69,36 @@ static double network_loss(const sn_arch *arch, const sn_block *block, const cha
            0.03 * !arch->res + block_loss(block) + 0.05 * chance;
 }
 
-static sn_status arch_judge(double *dice, char key[SN_HASH_TEXT], const sn_arch *arch, sn_error *error)
+static sn_status arch_judge(double *dice, char key[SN_HASH_TEXT], const sn_arch *arch, const sn_reals *reals,
+                            sn_error *error)
 {
     sn_status status;
     sn_block *block = NULL;
     SN_TRY(sn_block_create(&block, arch, error));
-    SN_TRY(network_key(key, arch, block, error));
-    *dice = exp(-network_loss(arch, block, key));
+    SN_TRY(network_key(key, arch, block, reals, error));
+    *dice = exp(-network_loss(arch, block, key) - training_loss(reals));
 done:
     sn_block_free(block);
     return status;
 }
 
-sn_status sn_simulation_dice(double *dice, const sn_arch *arch, sn_error *error)
+sn_status sn_simulation_dice(double *dice, const sn_arch *arch, const sn_reals *reals, sn_error *error)
 {
     char key[SN_HASH_TEXT];
-    return arch_judge(dice, key, arch, error);
+    return arch_judge(dice, key, arch, reals, error);
 }
 
 /* ---- the master's side ---- */
 
 /* A network of many channels at its bottom is too large. */
-static sn_status propose_network(sn_proposal *proposal, const sn_arch *arch, sn_error *error)
+static sn_status propose_network(sn_proposal *proposal, const sn_arch *arch, const sn_reals *reals,
+                                 sn_error *error)
 {
     enum { MOST_CHANNELS = 400 };
     sn_status status;
     char key[SN_HASH_TEXT];
     double dice;
-    SN_TRY(arch_judge(&dice, key, arch, error));
+    SN_TRY(arch_judge(&dice, key, arch, reals, error));
     SN_TRY(sn_string_copy(&proposal->network, key, error));
     proposal->outcome = SN_OUTCOME_TRAINED;
     if (arch->n << arch->p > MOST_CHANNELS) {
@@ -97,12 +116,14 @@ static sn_status propose(sn_proposal *proposal, const double *x, int dimension, 
     sn_status status;
     const sn_simulation *simulation = context;
     sn_arch arch;
+    sn_reals reals;
     char reason[SN_ARCH_REASON];
     (void)dimension;
     sn_space_arch(&arch, simulation->space, x);
-    SN_TRY(sn_arch_format(&proposal->arch, &arch, error));
+    sn_space_reals(&reals, simulation->space, x);
+    SN_TRY(sn_reals_format(&proposal->arch, &arch, &reals, error));
     if (sn_arch_legal(&arch, reason)) {
-        SN_TRY(propose_network(proposal, &arch, error));
+        SN_TRY(propose_network(proposal, &arch, &reals, error));
     } else {
         proposal->outcome = SN_OUTCOME_ILLEGAL;
         SN_TRY(sn_string_copy(&proposal->reason, reason, error));
@@ -188,12 +209,13 @@ sn_status sn_simulation_handler(json_t **result, const json_t *job, sn_worker_re
     sn_status status;
     const char *text;
     sn_arch arch;
+    sn_reals reals;
     double seconds, dice;
     (void)context;
     SN_TRY(sn_json_number(&seconds, job, "simulated seconds", "job", error));
     SN_TRY(sn_json_string(&text, job, "arch", "job", error));
-    SN_TRY(sn_arch_parse(&arch, text, error));
-    SN_TRY(sn_simulation_dice(&dice, &arch, error));
+    SN_TRY(sn_reals_parse(&arch, &reals, text, error));
+    SN_TRY(sn_simulation_dice(&dice, &arch, &reals, error));
     for (int epoch = 1; epoch <= SN_SIMULATION_EPOCHS; epoch++)
         SN_TRY(pass_epoch(epoch, dice, seconds, reporter, error));
     *result = json_pack("{s:f, s:{}}", "dice", dice, "labels");

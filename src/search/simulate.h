@@ -24,11 +24,12 @@ sn_search_objective sn_simulation_objective(sn_simulation *simulation);
 /**
  * The validation Dice of a network by its canonical form. Smooth but for a tenth of the range, which is as
  * good as random: best at 24 channels, 3 poolings, deep supervision, residual connections and a few 3x3x3
- * convolutions.
+ * convolutions; trained at a learning rate of 0.001, a dropout of 0.1 and a loss exponent of 0.3, which also
+ * stand for what is not said.
  *
  * @return SN_OK; SN_ERR_ARG an illegal block; SN_ERR_MEMORY
  */
-sn_status sn_simulation_dice(double *dice, const sn_arch *arch, sn_error *error);
+sn_status sn_simulation_dice(double *dice, const sn_arch *arch, const sn_reals *reals, sn_error *error);
 
 /** Whether a job is one of a simulation: then it is sn_simulation_handler's. */
 bool sn_simulation_owns(const json_t *job);

@@ -46,16 +46,26 @@ done:
     return status;
 }
 
+/* How the network of a point is trained. */
+static void point_run(sn_task_run *run, sn_reals *reals, const sn_trials *trials, const double *x)
+{
+    *run = trials->run;
+    sn_space_arch(&run->arch, trials->space, x);
+    sn_space_reals(reals, trials->space, x);
+    sn_train_options_adopt(&run->options, reals);
+}
+
 static sn_status propose(sn_proposal *proposal, const double *x, int dimension, void *context,
                          sn_error *error)
 {
     sn_status status;
     const sn_trials *trials = context;
-    sn_task_run run = trials->run;
+    sn_task_run run;
+    sn_reals reals;
     char reason[SN_ARCH_REASON];
     (void)dimension;
-    sn_space_arch(&run.arch, trials->space, x);
-    SN_TRY(sn_arch_format(&proposal->arch, &run.arch, error));
+    point_run(&run, &reals, trials, x);
+    SN_TRY(sn_reals_format(&proposal->arch, &run.arch, &reals, error));
     if (sn_arch_legal(&run.arch, reason)) {
         SN_TRY(propose_network(proposal, trials, &run, error));
     } else {
@@ -67,23 +77,26 @@ done:
 }
 
 /* The job of a worker; `*job` is the caller's, json_decref. */
-static sn_status make_job(json_t **job, const sn_trials *trials, const sn_proposal *proposal, sn_error *error)
+static sn_status make_job(json_t **job, const sn_trials *trials, const sn_task_run *run, const char *network,
+                          sn_error *error)
 {
     sn_status status;
     json_t *task = NULL, *options = NULL;
-    char *model = NULL, *checkpoint = NULL;
+    char *arch = NULL, *model = NULL, *checkpoint = NULL;
     SN_TRY(sn_task_to_json(&task, trials->task, error));
-    SN_TRY(sn_train_options_to_json(&options, &trials->run.options, error));
-    SN_TRY(model_path(&model, trials->folder, proposal->network, MODEL, error));
-    SN_TRY(model_path(&checkpoint, trials->folder, proposal->network, CHECKPOINT, error));
-    *job = json_pack("{s:O, s:s, s:O, s:s, s:i, s:I, s:s, s:s}", "task", task, "arch", proposal->arch,
-                     "options", options, "device", trials->run.device, "threads", trials->run.threads,
-                     "memory", (json_int_t)trials->run.memory, "model", model, "checkpoint", checkpoint);
+    SN_TRY(sn_train_options_to_json(&options, &run->options, error));
+    SN_TRY(sn_arch_format(&arch, &run->arch, error));
+    SN_TRY(model_path(&model, trials->folder, network, MODEL, error));
+    SN_TRY(model_path(&checkpoint, trials->folder, network, CHECKPOINT, error));
+    *job = json_pack("{s:O, s:s, s:O, s:s, s:i, s:I, s:s, s:s}", "task", task, "arch", arch, "options",
+                     options, "device", run->device, "threads", run->threads, "memory",
+                     (json_int_t)run->memory, "model", model, "checkpoint", checkpoint);
     if (*job == NULL)
         status = sn_error_set(error, SN_ERR_MEMORY, "out of memory: a trial's job");
 done:
     json_decref(task);
     json_decref(options);
+    sn_free(arch);
     sn_free(model);
     sn_free(checkpoint);
     return status;
@@ -108,8 +121,11 @@ static sn_status begin(int worker, const sn_proposal *proposal, const double *x,
     sn_status status;
     const sn_trials *trials = context;
     json_t *job = NULL;
-    (void)x, (void)dimension;
-    SN_TRY(make_job(&job, trials, proposal, error));
+    sn_task_run run;
+    sn_reals reals;
+    (void)dimension;
+    point_run(&run, &reals, trials, x);
+    SN_TRY(make_job(&job, trials, &run, proposal->network, error));
     SN_TRY(sn_crew_begin(trials->crew, worker, job, proposal->network, memory_limit(trials, proposal),
                          reporter, error));
 done:
@@ -195,7 +211,8 @@ sn_status sn_trial_handler(json_t **result, const json_t *job, sn_worker_reporte
     SN_TRY(sn_task_open(&task, data, error));
     SN_TRY(sn_task_train(&trained, &task, &run, model, &observer, error));
     SN_TRY(sn_task_label_dice(&labels, &task, trained.label_dice, error));
-    *result = json_pack("{s:f, s:O}", "dice", trained.dice, "labels", labels);
+    *result = json_pack("{s:f, s:O, s:f}", "dice", trained.dice, "labels", labels, "step_seconds",
+                        trained.step_seconds);
     if (*result == NULL)
         status = sn_error_set(error, SN_ERR_NUMERIC, "no foreground label occurs in the validation cases");
 done:

@@ -8,7 +8,7 @@
 
 enum {
     APPLICATION_ID = 0x534e3344, /* "SN3D", in the file's header: tells a study from other databases */
-    SCHEMA_VERSION = 2,          /* 1: before retries were told */
+    SCHEMA_VERSION = 3,          /* 1: before retries were told; 2: before step times were */
     BUSY_MILLISECONDS = 10000,   /* readers and writer exclude each other only for moments */
 };
 
@@ -55,6 +55,13 @@ static const char schema_2[] = "CREATE TABLE retries ("
                                "  moment INTEGER NOT NULL," /* seconds since 1970, UTC */
                                "  reason TEXT NOT NULL) STRICT;"
                                "INSERT INTO settings VALUES ('simulated', 'false'), ('trial_hours', '0.0');";
+
+/* What version 3 has beside version 2, which knew no other loss and stopped no training. */
+static const char schema_3[] = "ALTER TABLE trials ADD COLUMN step_seconds REAL;"
+                               "INSERT INTO settings VALUES ('loss_exponent', '0.3'), ('stop_early', '0');";
+
+/* An older version's tables as if they were this one's, for a reader; a temporary view hides the table. */
+static const char view_3[] = "CREATE TEMP VIEW trials AS SELECT *, NULL AS step_seconds FROM main.trials;";
 
 sn_status sn_store_error(const sn_study *study, sn_error *error)
 {
@@ -152,7 +159,7 @@ done:
     return status;
 }
 
-/* Hold the file's marks against this program's. A reader takes version 1 as it is. */
+/* Hold the file's marks against this program's. */
 static sn_status schema_check(sn_study *study, sn_error *error)
 {
     sn_status status;
@@ -184,12 +191,29 @@ done:
     return status;
 }
 
-/* Bring a study of version 1 to version 2. */
-static sn_status schema_migrate(sn_study *study, sn_error *error)
+/* Bring a study of an older version to this one, step by step. */
+static sn_status schema_migrate(sn_study *study, int64_t version, sn_error *error)
+{
+    static const char *const steps[] = {[2] = schema_2, [3] = schema_3};
+    sn_status status = SN_OK;
+    char mark[48];
+    for (int64_t next = version + 1; next <= SCHEMA_VERSION; next++) {
+        snprintf(mark, sizeof mark, "PRAGMA user_version=%d", (int)next);
+        SN_TRY(sn_store_exec(study, steps[next], error));
+        SN_TRY(sn_store_exec(study, mark, error));
+    }
+done:
+    return status;
+}
+
+/* Let a reader see a study of an older version as one of this version. */
+static sn_status schema_view(sn_study *study, sn_error *error)
 {
     sn_status status;
-    SN_TRY(sn_store_exec(study, schema_2, error));
-    SN_TRY(sn_store_exec(study, "PRAGMA user_version=2", error));
+    int64_t version;
+    SN_TRY(query_integer(&version, study, "PRAGMA user_version", error));
+    if (version < 3)
+        SN_TRY(sn_store_exec(study, view_3, error));
 done:
     return status;
 }
@@ -207,8 +231,8 @@ static sn_status schema_complete(sn_study *study, sn_error *error)
         status = schema_check(study, error);
     if (status == SN_OK)
         status = query_integer(&version, study, "PRAGMA user_version", error);
-    if (status == SN_OK && version == 1)
-        status = schema_migrate(study, error);
+    if (status == SN_OK)
+        status = schema_migrate(study, version, error);
     status = sn_store_end(study, status, error);
 done:
     return status;
@@ -288,6 +312,8 @@ static sn_status open_read(sn_study *study, sn_error *error)
     status = schema_check(study, error);
     if (status == SN_ERR_IO && !sn_path_exists(log))
         status = open_immutable(study, error);
+    if (status == SN_OK)
+        status = schema_view(study, error);
 done:
     sn_free(log);
     return status;

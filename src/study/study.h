@@ -83,10 +83,11 @@ typedef struct sn_study_iteration {
     const char *arch;    /* what the point decodes to, as text */
     const char *network; /* key; NULL where there is no network */
     sn_outcome outcome;
-    const char *reason; /* why there is no Dice; NULL where there is */
-    double dice;        /* mean validation Dice; NaN where there is none */
-    double f;           /* what the optimiser was told; finite */
-    int64_t trial;      /* the training it rests on; 0 where there was none */
+    const char
+        *reason;   /* why there is no Dice, or only that of a training that was stopped early; else NULL */
+    double dice;   /* mean validation Dice; NaN where there is none */
+    double f;      /* what the optimiser was told; finite */
+    int64_t trial; /* the training it rests on; 0 where there was none */
 } sn_study_iteration;
 
 /** Append an iteration; its number must be the next one. SN_ERR_ARG it is not; SN_ERR_IO. */
@@ -104,8 +105,9 @@ sn_status sn_study_iterations_visit(sn_study *study, sn_study_iteration_visitor 
 sn_status sn_study_trajectory(char text[SN_HASH_TEXT], sn_study *study, sn_error *error);
 
 /**
- * The study as `inspect STUDY --json` prints it: "trajectory", "iterations" and "best" (the first iteration
- * with the lowest f that has a Dice; null where there is none). Print it with JSON_REAL_PRECISION(17).
+ * The study as `inspect STUDY --json` prints it: "trajectory", "iterations", "best" (the first iteration with
+ * the lowest f that has a Dice; null where there is none) and "pareto" (sn_study_pareto_visit). Print it with
+ * JSON_REAL_PRECISION(17).
  *
  * @param[out] root the caller's, json_decref
  */
@@ -128,6 +130,7 @@ typedef struct sn_study_trial {
     double dice;           /* mean validation Dice of the best epoch; NaN where it is not trained */
     const char *labels;    /* JSON object, label name -> validation Dice; NULL where it is not trained */
     double seconds;        /* the last attempt took */
+    double step_seconds;   /* median of an image's training step; NaN where it was not measured */
     int first_iteration;   /* the first iteration that rests on it; 0: none yet */
 } sn_study_trial;
 
@@ -146,7 +149,10 @@ sn_status sn_study_trial_begin(int64_t *id, sn_study *study, const sn_study_tria
 /** Note why the last attempt at a trial came to nothing: it was killed, crashed, hung. SN_ERR_IO. */
 sn_status sn_study_retry_append(sn_study *study, int64_t trial, const char *reason, sn_error *error);
 
-/** Finish a trial: id, outcome, reason, dice, labels, seconds of `trial`. On disk when it returns. */
+/**
+ * Finish a trial: id, outcome, reason, dice, labels, seconds, step_seconds of `trial`. On disk when it
+ * returns.
+ */
 sn_status sn_study_trial_finish(sn_study *study, const sn_study_trial *trial, sn_error *error);
 
 /** Visit the trial of a network if there is one; not visiting is no error. */
@@ -155,6 +161,26 @@ sn_status sn_study_trial_find(sn_study *study, const char *network, sn_study_tri
 
 /** Visit all trials in the order in which they were first begun. */
 sn_status sn_study_trials_visit(sn_study *study, sn_study_trial_visitor *visitor, void *context,
+                                sn_error *error);
+
+/** A trained network that iterations rest on, by what one may choose it for. */
+typedef struct sn_study_choice {
+    int iteration;       /* the first one */
+    const char *arch;    /* of that iteration */
+    const char *network; /* key */
+    double dice;         /* the more, the better; the less of what follows */
+    int64_t parameters;
+    int64_t planned_bytes;
+    double step_seconds; /* NaN: not measured; it then decides nothing */
+} sn_study_choice;
+
+typedef sn_status sn_study_choice_visitor(const sn_study_choice *choice, void *context, sn_error *error);
+
+/**
+ * Visit the Pareto front, the highest Dice first: the networks that no other one equals or beats in Dice,
+ * parameters, planned memory and step time, and beats in one of them.
+ */
+sn_status sn_study_pareto_visit(sn_study *study, sn_study_choice_visitor *visitor, void *context,
                                 sn_error *error);
 
 /** One epoch of a trial. */

@@ -4,7 +4,7 @@
 
 #define TRIAL_COLUMNS                                                                                        \
     "id, network, arch, parameters, planned_bytes, attempts, started, finished, outcome, reason, dice, "     \
-    "labels, seconds, (SELECT min(number) FROM iterations WHERE trial = id)"
+    "labels, seconds, step_seconds, (SELECT min(number) FROM iterations WHERE trial = id)"
 
 sn_status sn_study_trial_begin(int64_t *id, sn_study *study, const sn_study_trial *trial, sn_error *error)
 {
@@ -52,7 +52,7 @@ done:
 static sn_status trial_update(sn_study *study, const sn_study_trial *trial, sn_error *error)
 {
     static const char sql[] = "UPDATE trials SET finished = ?, outcome = ?, reason = ?, dice = ?, labels = ?,"
-                              " seconds = ? WHERE id = ? AND finished IS NULL";
+                              " seconds = ?, step_seconds = ? WHERE id = ? AND finished IS NULL";
     sn_status status;
     sqlite3_stmt *statement = NULL;
     SN_TRY(sn_store_prepare(&statement, study, sql, error));
@@ -62,7 +62,8 @@ static sn_status trial_update(sn_study *study, const sn_study_trial *trial, sn_e
     sqlite3_bind_double(statement, 4, trial->dice);
     sqlite3_bind_text(statement, 5, trial->labels, -1, SQLITE_STATIC);
     sqlite3_bind_double(statement, 6, trial->seconds);
-    sqlite3_bind_int64(statement, 7, trial->id);
+    sqlite3_bind_double(statement, 7, trial->step_seconds); /* NaN becomes NULL */
+    sqlite3_bind_int64(statement, 8, trial->id);
     SN_TRY(sn_store_run(study, statement, error));
     if (sqlite3_changes(study->db) != 1)
         status = sn_error_set(error, SN_ERR_ARG, "%s: trial %lld is not running", study->path,
@@ -103,7 +104,8 @@ static sn_status rows_visit(sn_study *study, sqlite3_stmt *statement, sn_study_t
             .dice = sn_store_real(statement, 10),
             .labels = sn_store_text(statement, 11),
             .seconds = sn_store_real(statement, 12),
-            .first_iteration = sqlite3_column_int(statement, 13),
+            .step_seconds = sn_store_real(statement, 13),
+            .first_iteration = sqlite3_column_int(statement, 14),
         };
         if (trial.finished != 0)
             SN_TRY(sn_store_outcome(&trial.outcome, study, statement, 8, error));

@@ -11,6 +11,8 @@ sn_status sn_train_options_to_json(json_t **out, const sn_train_options *options
     *out = json_pack("{s:i, s:i, s:I, s:f, s:f, s:s}", "epochs", options->epochs, "batch", options->batch,
                      "seed", (json_int_t)options->seed, "learning_rate", options->learning_rate, "dropout",
                      options->dropout, "loss", loss_names[options->loss]);
+    if (options->loss_exponent != SN_TRAIN_LOSS_EXPONENT)
+        json_object_set_new(*out, "loss_exponent", json_real(options->loss_exponent));
     return *out == NULL ? sn_error_set(error, SN_ERR_MEMORY, "out of memory: training options") : SN_OK;
 }
 
@@ -27,11 +29,24 @@ sn_status sn_train_options_from_json(sn_train_options *options, const json_t *js
     SN_TRY(sn_json_number(&options->dropout, json, "dropout", source, error));
     SN_TRY(sn_json_string(&loss, json, "loss", source, error));
     SN_TRY(sn_loss_parse(&options->loss, loss, error));
+    options->loss_exponent = SN_TRAIN_LOSS_EXPONENT;
+    if (sn_json_has(json, "loss_exponent"))
+        SN_TRY(sn_json_number(&options->loss_exponent, json, "loss_exponent", source, error));
     options->epochs = (int)epochs;
     options->batch = (int)batch;
     options->seed = (uint64_t)seed;
 done:
     return status;
+}
+
+void sn_train_options_adopt(sn_train_options *options, const sn_reals *reals)
+{
+    double *const targets[SN_REALS] = {[SN_REAL_LEARNING_RATE] = &options->learning_rate,
+                                       [SN_REAL_DROPOUT] = &options->dropout,
+                                       [SN_REAL_LOSS_EXPONENT] = &options->loss_exponent};
+    for (int r = 0; r < SN_REALS; r++)
+        if (!isnan(reals->value[r]))
+            *targets[r] = reals->value[r];
 }
 
 sn_status sn_loss_parse(sn_loss_kind *loss, const char *name, sn_error *error)
@@ -46,6 +61,7 @@ sn_status sn_loss_parse(sn_loss_kind *loss, const char *name, sn_error *error)
 
 sn_op_params sn_train_loss_params(const sn_train_options *options)
 {
-    return (sn_op_params){.loss = {options->loss, .dice_weight = 0.8, .ce_weight = 0.2, .dice_gamma = 0.3,
-                                   .ce_gamma = 0.3, .smooth = 1}};
+    return (sn_op_params){.loss = {options->loss, .dice_weight = 0.8, .ce_weight = 0.2,
+                                   .dice_gamma = options->loss_exponent, .ce_gamma = options->loss_exponent,
+                                   .smooth = 1}};
 }

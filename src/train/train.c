@@ -1,6 +1,7 @@
 #include "train/train.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/backend.h"
@@ -88,12 +89,14 @@ static void upload_draws(sn_trainer *self, int case_index)
 static sn_status train_image(sn_trainer *self, const sn_sample *sample, double *loss, sn_error *error)
 {
     sn_status status;
+    double start = sn_clock_now();
     SN_TRY(sn_interrupt_check(error));
     sn_executor_upload(self->executor, self->graph.image, sample->image);
     sn_executor_upload(self->executor, self->graph.labels, sample->labels);
     upload_draws(self, sample->case_index);
     SN_TRY(sn_executor_run(self->executor, self->graph.train, error));
     sn_executor_download(self->executor, self->graph.loss, loss);
+    self->step_seconds[self->steps++ % SN_STEPS_TIMED] = sn_clock_now() - start;
     if (!isfinite(*loss))
         status = sn_error_set(error, SN_ERR_NUMERIC, "the loss is not a number in epoch %d", self->epoch + 1);
 done:
@@ -242,6 +245,20 @@ static sn_status report_epoch(const sn_trainer *self, int epoch, const sn_train_
     return observer->epoch_done(&self->history[epoch], observer->context, error);
 }
 
+static int compare_seconds(const void *a, const void *b)
+{
+    double first = *(const double *)a, second = *(const double *)b;
+    return (first > second) - (first < second);
+}
+
+/* The upper one where two are in the middle; sorts the times. */
+static double median_step(sn_trainer *self)
+{
+    size_t timed = self->steps < SN_STEPS_TIMED ? (size_t)self->steps : SN_STEPS_TIMED;
+    qsort(self->step_seconds, timed, sizeof *self->step_seconds, compare_seconds);
+    return timed == 0 ? 0 : self->step_seconds[timed / 2];
+}
+
 static sn_status finish(sn_train_result *result, sn_trainer *self, sn_error *error)
 {
     size_t classes = (size_t)self->classes;
@@ -254,6 +271,7 @@ static sn_status finish(sn_train_result *result, sn_trainer *self, sn_error *err
     result->dice = best->dice;
     for (int e = 0; e < self->epoch; e++)
         result->seconds += self->history[e].seconds;
+    result->step_seconds = median_step(self);
     result->weights = self->best;
     self->best = (sn_arrays){0};
     return SN_OK;

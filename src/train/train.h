@@ -45,11 +45,12 @@ typedef struct sn_train_input {
 } sn_train_input;
 
 typedef struct sn_train_result {
-    int best_epoch;     /* 1, 2, ... */
-    double dice;        /* of the best epoch */
-    double *label_dice; /* (classes) of the best epoch */
-    double seconds;     /* of all epochs */
-    sn_arrays weights;  /* SN_WEIGHTS_NETWORK of the best epoch */
+    int best_epoch;      /* 1, 2, ... */
+    double dice;         /* of the best epoch */
+    double *label_dice;  /* (classes) of the best epoch */
+    double seconds;      /* of all epochs */
+    double step_seconds; /* median of an image's step, of the last 1000 in this call; 0: there was none */
+    sn_arrays weights;   /* SN_WEIGHTS_NETWORK of the best epoch */
 } sn_train_result;
 
 void sn_train_result_clear(sn_train_result *result);

@@ -8,6 +8,8 @@
 #include "nn/nadam.h"
 #include "train/train.h"
 
+enum { SN_STEPS_TIMED = 1000 };
+
 typedef struct sn_trainer {
     const sn_train_input *input;
     const sn_backend *backend;
@@ -20,10 +22,12 @@ typedef struct sn_trainer {
     int best_epoch;          /* 1, 2, ...; 0: none yet */
     sn_train_epoch *history; /* (options->epochs) */
     double *label_dice;      /* (options->epochs, classes): what history[e].label_dice points to */
-    sn_arrays best;          /* SN_WEIGHTS_NETWORK after best_epoch */
-    sn_arrays state;         /* SN_WEIGHTS_ALL, room for a checkpoint */
-    double saved_at;         /* when the last checkpoint was written, sn_clock_now; 0: none yet */
-    double save_seconds;     /* how long that took */
+    int64_t steps;           /* images that this process trained with */
+    double step_seconds[SN_STEPS_TIMED]; /* of the last ones, each at its number modulo SN_STEPS_TIMED */
+    sn_arrays best;                      /* SN_WEIGHTS_NETWORK after best_epoch */
+    sn_arrays state;                     /* SN_WEIGHTS_ALL, room for a checkpoint */
+    double saved_at;                     /* when the last checkpoint was written, sn_clock_now; 0: none yet */
+    double save_seconds;                 /* how long that took */
 } sn_trainer;
 
 /**

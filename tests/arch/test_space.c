@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "arch/space.h"
+#include "base/memory.h"
 
 enum { MAX_X = 16 };
 
@@ -136,7 +137,8 @@ static void wrong_spaces_are_answered_with_file_and_field(void **state)
         const char *json, *message;
     } cases[] = {
         {"[]", "s.json: must be an object of hyperparameters, is an array"},
-        {"{\"depth\": 3}", "s.json: unknown hyperparameter \"depth\"; known: n, p, sup, res, nodes, ops"},
+        {"{\"depth\": 3}", "s.json: unknown hyperparameter \"depth\"; known: n, p, sup, res, nodes, ops, "
+                           "learning_rate, dropout, loss_exponent"},
         {"{\"n\": 0}", "s.json: \"n\": the value must be a whole number from 1 to 1024"},
         {"{\"n\": \"8\"}",
          "s.json: \"n\" must be a number, or {\"lower\": a, \"upper\": b} with a <= value < b"},
@@ -150,6 +152,15 @@ static void wrong_spaces_are_answered_with_file_and_field(void **state)
          "s.json: \"p\": the upper bound must be a whole number from 4 to 9"},
         {"{\"nodes\": {\"lower\": 2, \"upper\": 5}}",
          "s.json: \"ops\" has 3 entries, a block of up to 4 nodes needs 6"},
+        {"{\"dropout\": 1}",
+         "s.json: \"dropout\": the value must be a number from 0 to 0.95 with at most 3 decimals"},
+        {"{\"learning_rate\": 0.001234}",
+         "s.json: \"learning_rate\": the value must be a number from 1e-09 to 1 with at most 3 digits"},
+        {"{\"learning_rate\": {\"lower\": 0.01, \"upper\": 0.01}}",
+         "s.json: \"learning_rate\": the upper bound must be a number from 0.0101 to 1 with at most 3 "
+         "digits"},
+        {"{\"loss_exponent\": {\"lower\": 1}}",
+         "s.json: \"loss_exponent\" must be a number, or {\"lower\": a, \"upper\": b} with a <= value < b"},
         {"{\"ops\": 2}", "s.json: \"ops\" must be a list of 1 to 496 entries"},
         {"{\"ops\": [2, 7, 2]}", "s.json: \"ops.2\": the value must be a whole number from 0 to 6"},
     };
@@ -169,6 +180,116 @@ static void wrong_spaces_are_answered_with_file_and_field(void **state)
     assert_non_null(strstr(error.text, "/nowhere/space.json"));
 }
 
+/* ---- real hyperparameters ---- */
+
+static sn_space space_of_text(const char *text)
+{
+    sn_space space;
+    sn_error error = SN_ERROR_INIT;
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    if (sn_space_from_json(&space, json, "s.json", &error) != SN_OK)
+        fail_msg("%s", error.text);
+    json_decref(json);
+    return space;
+}
+
+static const char real_text[] = "{\"learning_rate\": {\"lower\": 1e-4, \"upper\": 2.5e-2}, \"n\": 9,"
+                                " \"dropout\": {\"lower\": 0, \"upper\": 0.5}, \"loss_exponent\": 0.45}";
+
+static void a_learning_rate_is_learned_by_its_logarithm(void **state)
+{
+    (void)state;
+    sn_space space = space_of_text(real_text);
+    double lower[2], upper[2], middle[2];
+    sn_reals reals;
+    sn_arch arch;
+    assert_int_equal(sn_space_dimensions(&space), 2);
+    assert_true(isinf(sn_space_size(&space)));
+    sn_space_bounds(&space, lower, upper);
+    sn_space_middle(&space, middle);
+    assert_true(lower[0] == -4 && fabs(upper[0] - (log10(2.5) - 2)) < 1e-15);
+    assert_true(lower[1] == 0 && upper[1] == 0.5);
+    assert_true(fabs(middle[0] - (lower[0] + upper[0]) / 2) < 1e-15 && middle[1] == 0.25);
+    sn_space_reals(&reals, &space, middle); /* sqrt(1e-4 2.5e-2) = 0.0015811 */
+    assert_true(reals.value[SN_REAL_LEARNING_RATE] == 0.00158 && reals.value[SN_REAL_DROPOUT] == 0.25);
+    assert_true(reals.value[SN_REAL_LOSS_EXPONENT] == 0.45);
+    sn_space_reals(&reals, &space, lower);
+    assert_true(reals.value[SN_REAL_LEARNING_RATE] == 1e-4 && reals.value[SN_REAL_DROPOUT] == 0);
+    sn_space_reals(&reals, &space, upper);
+    assert_true(reals.value[SN_REAL_LEARNING_RATE] == 2.5e-2 && reals.value[SN_REAL_DROPOUT] == 0.5);
+    sn_space_arch(&arch, &space, middle);
+    assert_true(arch.n == 9 && sn_space_has(&space, "dropout") && !sn_space_has(&space, "depth"));
+    sn_space_clear(&space);
+    space = space_of("segnas4");
+    sn_space_reals(&reals, &space, (double[]){9, 3, 1, 1});
+    for (int r = 0; r < SN_REALS; r++)
+        assert_true(isnan(reals.value[r]));
+    sn_space_clear(&space);
+}
+
+/* What a study records as text is the value to the last bit, for points all over the space. */
+static void a_value_that_was_written_is_read_exactly(void **state)
+{
+    (void)state;
+    sn_space space = space_of_text(real_text);
+    sn_error error = SN_ERROR_INIT;
+    double lower[2], upper[2], x[2];
+    sn_space_bounds(&space, lower, upper);
+    for (int i = 0; i <= 5000; i++) {
+        char *text;
+        sn_reals reals, read;
+        sn_arch arch, same;
+        for (int k = 0; k < 2; k++)
+            x[k] = lower[k] + (upper[k] - lower[k]) * (k == 0 ? i : i * 37 % 5001) / 5000.0;
+        sn_space_arch(&arch, &space, x);
+        sn_space_reals(&reals, &space, x);
+        assert_int_equal(sn_reals_format(&text, &arch, &reals, &error), SN_OK);
+        assert_int_equal(sn_reals_parse(&same, &read, text, &error), SN_OK);
+        assert_memory_equal(&read, &reals, sizeof reals);
+        assert_true(sn_arch_equal(&arch, &same));
+        assert_true(fabs(reals.value[SN_REAL_LEARNING_RATE] / pow(10, x[0]) - 1) < 0.0051);
+        assert_true(fabs(reals.value[SN_REAL_DROPOUT] - x[1]) < 0.00051);
+        sn_free(text);
+    }
+    sn_space_clear(&space);
+}
+
+static void a_real_space_comes_back_from_json(void **state)
+{
+    (void)state;
+    sn_space space = space_of_text(real_text), read;
+    json_t *json, *again;
+    assert_int_equal(sn_space_to_json(&json, &space, NULL), SN_OK);
+    char *text = json_dumps(json, JSON_REAL_PRECISION(17)); /* as a study has it */
+    json_decref(json);
+    json = json_loads(text, 0, NULL);
+    assert_int_equal(sn_space_from_json(&read, json, "s.json", NULL), SN_OK);
+    assert_int_equal(sn_space_to_json(&again, &read, NULL), SN_OK);
+    assert_true(json_equal(json, again));
+    free(text);
+    json_decref(json);
+    json_decref(again);
+    sn_space_clear(&space);
+    sn_space_clear(&read);
+}
+
+static void a_text_says_how_to_train(void **state)
+{
+    (void)state;
+    sn_arch arch;
+    sn_reals reals;
+    sn_error error = SN_ERROR_INIT;
+    assert_int_equal(sn_reals_parse(&arch, &reals, "dropout=0.123456 net=vnet", &error), SN_OK);
+    assert_true(reals.value[SN_REAL_DROPOUT] == 0.123456 && isnan(reals.value[SN_REAL_LEARNING_RATE]));
+    assert_int_equal(arch.net, SN_NET_VNET);
+    assert_int_equal(sn_reals_parse(&arch, &reals, "n=8 dropout=1", &error), SN_ERR_ARG);
+    assert_string_equal(error.text, "dropout: \"1\" is not a number from 0 to 0.95");
+    assert_int_equal(sn_reals_parse(&arch, &reals, "n=8 learning_rate=nan", &error), SN_ERR_ARG);
+    assert_int_equal(sn_reals_parse(&arch, &reals, "n=8 rate=1", &error), SN_ERR_ARG);
+    assert_string_equal(error.text, "arch: unknown field \"rate\"; known: net, n, p, sup, res, nodes, ops");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +299,10 @@ int main(void)
         cmocka_unit_test(points_of_segnas7_keep_the_fixed_values_and_drop_unused_operations),
         cmocka_unit_test(spaces_survive_json),
         cmocka_unit_test(a_file_says_what_is_learned_in_which_order),
+        cmocka_unit_test(a_learning_rate_is_learned_by_its_logarithm),
+        cmocka_unit_test(a_value_that_was_written_is_read_exactly),
+        cmocka_unit_test(a_real_space_comes_back_from_json),
+        cmocka_unit_test(a_text_says_how_to_train),
         cmocka_unit_test(wrong_spaces_are_answered_with_file_and_field),
     };
     return cmocka_run_group_tests_name("space", tests, NULL, NULL);

@@ -41,6 +41,21 @@ cmp -s before.txt after.txt || fail "a refused command changed the study: $(diff
 expect 2 'segnas3d: *--memory*' $search -o tight --iterations 4 --memory 1K
 [ ! -e tight ] || fail 'a search that cannot begin left files'
 
+# What a space says of the training is found, written down, and had again by train, whose key is the trial's.
+echo '{"n": 2, "p": 1, "sup": 0, "nodes": 2, "ops": [2], "learning_rate": {"lower": 1e-4, "upper": 1e-2},
+    "dropout": {"lower": 0, "upper": 0.3}, "loss_exponent": 0.5}' >real.json
+expect 0 '*' search data --space real.json --size auto --epochs 1 --threads 1 -o real --iterations 3
+expect 0 '*' train data -o real.safetensors --study real --size auto --epochs 1 --threads 1
+"$program" inspect real --json | sed -n '/^  "best"/,/}/p' >best.txt
+key=$(sed -n 's/.*"network": "\(.*\)".*/\1/p' best.txt)
+grep -qa "key[^,]*$key" real.safetensors || fail "train --study trained another network than the trial: $(cat best.txt)"
+arch=$(sed -n 's/.*"arch": "\(.*\)".*/\1/p' best.txt)
+expect 0 '*trained already*' train data -o real.safetensors --arch "$arch" --size auto --epochs 1 --threads 1
+expect 2 'segnas3d: real: this study was begun with loss_exponent 0.*, now *' \
+    search data --space real.json --size auto --epochs 1 -o real --iterations 3 --loss-exponent 0.5
+expect 2 'segnas3d: real.json: "loss_exponent": the loss dice-ce has none; leave it out' \
+    search data --space real.json --size auto --epochs 1 -o other --loss dice-ce
+
 # Three trainings at once, killed with their search: all go on from their checkpoints, and it ends as one by one.
 search="search data --space space.json --size auto --epochs 12 --threads 1 --iterations 5"
 expect 0 '*' $search -o calm

@@ -46,6 +46,44 @@ done
 expect 0 '*' $simulate -o cut --workers 4
 same_way one cut
 
+# A budget in time: it ends well, says so, and the same command goes on; without time nothing is begun.
+expect 0 '*' $simulate -o hours --hours 0.0000001
+output_has 'the time of --hours is over'
+expect 0 '*' $simulate -o hours --hours 0.001 --workers 2
+output_has 'best iteration'
+expect 0 '*' $simulate -o hours --hours 1
+grep -q 'hours is over' out && fail "--hours 1 was over: $(cat out)"
+same_way one hours
+
+# Real hyperparameters: several workers go the same way, and what is tried is shown.
+echo '{"n": {"lower": 8, "upper": 33}, "learning_rate": {"lower": 1e-4, "upper": 1e-2},
+    "dropout": {"lower": 0, "upper": 0.5}, "loss_exponent": 0.4}' >real.json
+real="search --simulate 0.002 --space real.json --iterations 60"
+expect 0 '*' $real -o real
+expect 0 '*' $real -o real-3 --workers 3
+same_way real real-3
+expect 0 '*' inspect real
+output_has ' ops=2,0,2 learning_rate=0.001 dropout=0.25 loss_exponent=0.4' # the middle, the first point
+grep -q '^ .*repeated' out && fail "points of 4001 x 501 values repeat: $(cat out)"
+
+# Hopeless trainings are stopped, in real processes: the same ones for any number of workers, and after a kill.
+early="search --simulate 0.02 --space segnas4 --iterations 70 --stop-early"
+expect 0 '*' $early -o early
+output_has 'trainings stopped early'
+expect 0 '*' $early -o early-3 --workers 3
+same_way early early-3
+"$program" $early -o early-killed --workers 3 >/dev/null 2>&1 &
+running=$!
+sleep 0.4
+kill -KILL $running
+wait $running || true
+expect 0 '*' $early -o early-killed
+same_way early early-killed
+expect 0 '*' inspect early
+output_has 'stopped early, at epoch '
+expect 2 'segnas3d: early: this study was begun with stop_early 1, now stop_early is 0; *' \
+    search --simulate 0.02 --space segnas4 --iterations 70 -o early
+
 # What belongs to the result cannot be changed; what it cannot be used for is refused.
 expect 2 'segnas3d: one: this study was begun with algorithm "crs", now algorithm is "direct"; *' \
     $simulate -o one --algorithm direct

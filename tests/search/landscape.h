@@ -107,6 +107,8 @@ typedef struct hall {
     double now;
     int dimension;
     hall_training workers[HALL_WORKERS];
+    int reporting;        /* the worker whose training ends at this moment, and reports */
+    bool cut;             /* it was told to stop */
     int most_running;     /* trainings at once */
     int64_t most_planned; /* bytes of several at once */
 } hall;
@@ -139,6 +141,7 @@ static inline sn_status hall_begin(int worker, const sn_proposal *proposal, cons
     (void)error;
     assert_null(self->workers[worker].proposal);
     self->dimension = dimension;
+    self->reporting = SN_NO_WORKER;
     self->workers[worker] = (hall_training){proposal, x, reporter, self->now + length, 0};
     hall_count(self);
     return SN_OK;
@@ -161,15 +164,23 @@ static inline sn_status hall_wait(int *worker, sn_trial_result *result, bool wai
     *worker = first;
     self->now = training.ends;
     self->workers[first].proposal = NULL;
+    self->reporting = first;
+    self->cut = false;
     result->stopped = training.stopped;
-    return training.stopped ? SN_OK
-                            : self->train(result, training.proposal, training.x, self->dimension,
-                                          training.reporter, self->context, error);
+    sn_status status = SN_OK;
+    if (!training.stopped)
+        status = self->train(result, training.proposal, training.x, self->dimension, training.reporter,
+                             self->context, error);
+    self->reporting = SN_NO_WORKER;
+    return status;
 }
 
 static inline void hall_stop(int worker, void *context)
 {
     hall *self = context;
+    self->cut = worker == self->reporting;
+    if (self->cut)
+        return;
     assert_non_null(self->workers[worker].proposal);
     self->workers[worker].stopped = 1;
     self->workers[worker].ends = self->now;

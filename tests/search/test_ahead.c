@@ -41,9 +41,11 @@ static sn_status train(sn_trial_result *result, const sn_proposal *proposal, con
                        sn_search_reporter *reporter, void *context, sn_error *error)
 {
     sn_arch arch;
+    sn_reals reals;
     (void)proposal, (void)dimension, (void)reporter, (void)context;
     sn_space_arch(&arch, &space, x);
-    return sn_simulation_dice(&result->dice, &arch, error);
+    sn_space_reals(&reals, &space, x);
+    return sn_simulation_dice(&result->dice, &arch, &reals, error);
 }
 
 /* How a search went. */
@@ -162,13 +164,14 @@ static void the_landscape_is_one_of_networks(void **state)
     static const char *const same[] = {"n=16 nodes=2 ops=2", "n=16 nodes=3 ops=2,0,6"};
     double dice[2], other;
     sn_arch arch;
+    sn_reals reals = SN_REALS_INIT;
     for (int i = 0; i < 2; i++) {
         assert_int_equal(sn_arch_parse(&arch, same[i], NULL), SN_OK);
-        assert_int_equal(sn_simulation_dice(&dice[i], &arch, NULL), SN_OK);
+        assert_int_equal(sn_simulation_dice(&dice[i], &arch, &reals, NULL), SN_OK);
     }
     assert_true(dice[0] == dice[1] && dice[0] > 0.5 && dice[0] < 1);
     arch.n = 9;
-    assert_int_equal(sn_simulation_dice(&other, &arch, NULL), SN_OK);
+    assert_int_equal(sn_simulation_dice(&other, &arch, &reals, NULL), SN_OK);
     assert_true(other < dice[0]);
 }
 

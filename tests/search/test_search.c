@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "landscape.h"
@@ -62,6 +63,8 @@ typedef struct trainings {
     const hall *crowd;  /* a training in it is out of memory unless it is alone; NULL: never */
     int crowded;        /* how often that was */
     int workers;        /* trainings at once */
+    double deadline;    /* of the search */
+    double seconds;     /* that a training takes indeed */
 } trainings;
 
 static const trainings trainings_none = {.cut_at = NEVER, .nan_above = 2, .failing = NEVER, .workers = 1};
@@ -77,12 +80,14 @@ static sn_status train(sn_trial_result *result, const sn_proposal *proposal, con
     int network = landscape_network(v);
     assert_int_equal(network, atoi(proposal->network));
     self->networks[self->count] = network;
+    nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * self->seconds)}, NULL);
     SN_TRY(sn_search_report_epoch(reporter, 1, 0.9, NAN, 0.1, error));
     if (self->count++ == self->cut_at)
         return sn_error_set(error, SN_ERR_INTERRUPTED, "interrupted");
     SN_TRY(sn_search_report_epoch(reporter, 2, 0.8, landscape_dice(network), 0.1, error));
     result->dice = landscape_dice(network);
     result->dice = result->dice > self->nan_above ? NAN : result->dice;
+    result->step_seconds = network % 2 == 0 ? 1e-3 * network : 0;
     SN_TRY(sn_string_copy(&result->labels, "{\"a\":0.5}", error));
     if (self->crowd != NULL && hall_running(self->crowd) > 0) {
         self->crowded++;
@@ -111,7 +116,10 @@ static sn_status run_with(sn_search_state *state, trainings *trained, uint32_t s
                           const sn_search_observer *observer, sn_error *error)
 {
     sn_optimiser_settings optimiser = landscape_optimiser(seed);
-    sn_search_options options = {.iterations = iterations, .workers = trained->workers, .observer = observer};
+    sn_search_options options = {.iterations = iterations,
+                                 .workers = trained->workers,
+                                 .deadline = trained->deadline,
+                                 .observer = observer};
     hall workers = {.train = train, .context = trained};
     return run_in(state, &workers, &optimiser, &options, error);
 }
@@ -297,6 +305,25 @@ static void workers_share_the_memory(void **state)
     assert_study_equals(whole);
     assert_true(wide.most_running == WORKERS && wide.most_planned > LIMIT && wide.now < tight.now);
     json_decref(whole);
+}
+
+static void the_front_has_the_best_and_what_was_measured(void **state)
+{
+    (void)state;
+    json_t *root = whole_search(), *best = json_object_get(root, "best"), *choice;
+    json_t *front = json_object_get(root, "pareto");
+    size_t i;
+    json_array_foreach(front, i, choice)
+    {
+        int network = atoi(text_of(choice, "network"));
+        assert_true(number_of(choice, "dice") == landscape_dice(network));
+        assert_true(number_of(choice, "step_seconds") ==
+                    (network % 2 == 0 ? 1e-3 * network : 0)); /* null: 0 */
+        assert_true(number_of(choice, "parameters") * (1 << 20) == number_of(choice, "planned_bytes") * 1000);
+    }
+    assert_string_equal(text_of(json_array_get(front, 0), "network"), text_of(best, "network"));
+    assert_true(json_array_size(front) > 1);
+    json_decref(root);
 }
 
 static void best_is_the_first_of_the_highest_dice(void **state)
@@ -488,6 +515,45 @@ static void more_iterations_go_on_with_the_same_search(void **state)
     json_decref(whole);
 }
 
+static void a_search_without_time_begins_no_training(void **state)
+{
+    (void)state;
+    sn_search_state ended;
+    trainings trained = trainings_none;
+    trained.deadline = sn_clock_now();
+    assert_int_equal(run_with(&ended, &trained, 1, ITERATIONS, NULL, NULL), SN_OK);
+    assert_true(ended.overtime && trained.count == 0 && ended.trained == 0);
+    trained.deadline = 0;
+    assert_int_equal(run_with(&ended, &trained, 1, ITERATIONS, NULL, NULL), SN_OK);
+    assert_true(!ended.overtime && ended.committed == ITERATIONS);
+}
+
+static void a_search_in_portions_of_time_ends_as_in_one(void **state)
+{
+    (void)state;
+    json_t *whole = whole_search();
+    for (int workers = 1; workers <= 4; workers += 3) {
+        char name[32];
+        sn_search_state ended = {.overtime = true};
+        int portions = 0, before = 0;
+        snprintf(name, sizeof name, "%d", workers);
+        study_choose(name);
+        for (; ended.overtime; portions++) {
+            trainings trained = trainings_none;
+            trained.workers = workers;
+            trained.seconds = 0.002;
+            trained.deadline = sn_clock_now() + 0.03;
+            assert_int_equal(run_with(&ended, &trained, 1, ITERATIONS, NULL, NULL), SN_OK);
+            assert_true(ended.running == 0 && ended.committed >= before && portions < 1000);
+            before = ended.committed;
+        }
+        assert_true(portions > 1);
+        assert_int_equal(ended.committed, ITERATIONS);
+        assert_study_equals(whole);
+    }
+    json_decref(whole);
+}
+
 static void another_algorithm_is_refused(void **state)
 {
     (void)state;
@@ -640,6 +706,7 @@ int main(void)
         TEST(a_network_is_trained_once),
         TEST(workers_share_the_memory),
         TEST(what_is_out_of_memory_beside_others_is_tried_alone),
+        TEST(the_front_has_the_best_and_what_was_measured),
         TEST(best_is_the_first_of_the_highest_dice),
         TEST(a_failed_training_scores_ten_and_is_not_tried_again),
         TEST(a_search_cut_after_any_iteration_ends_the_same_way),
@@ -648,6 +715,8 @@ int main(void)
         TEST(results_that_were_not_committed_are_used_as_if_new),
         TEST(an_interrupt_keeps_what_is_committed),
         TEST(more_iterations_go_on_with_the_same_search),
+        TEST(a_search_without_time_begins_no_training),
+        TEST(a_search_in_portions_of_time_ends_as_in_one),
         TEST(another_algorithm_is_refused),
         TEST(another_seed_is_refused),
         TEST(a_study_whose_points_were_changed_is_refused),

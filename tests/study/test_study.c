@@ -330,14 +330,19 @@ static void a_finished_training_is_never_begun_again(void **state)
     sn_study_trial trial = {.network = "k1", .arch = "n=8"};
     int64_t id;
     assert_int_equal(sn_study_trial_begin(&id, study, &trial, NULL), SN_OK);
-    trial = (sn_study_trial){
-        .id = id, .outcome = SN_OUTCOME_TRAINED, .dice = 1.0 / 3, .labels = "{\"a\":0.5}", .seconds = 7};
+    trial = (sn_study_trial){.id = id,
+                             .outcome = SN_OUTCOME_TRAINED,
+                             .dice = 1.0 / 3,
+                             .labels = "{\"a\":0.5}",
+                             .seconds = 7,
+                             .step_seconds = 0.25};
     assert_int_equal(sn_study_trial_finish(study, &trial, &error), SN_OK);
     assert_int_equal(sn_study_trial_finish(study, &trial, &error), SN_ERR_ARG);
     trial = (sn_study_trial){.network = "k1", .arch = "n=8"};
     assert_int_equal(sn_study_trial_begin(&id, study, &trial, &error), SN_ERR_ARG);
     assert_non_null(strstr(error.text, "k1"));
     seen found = find_trial(study, "k1");
+    assert_true(found.trial.step_seconds == 0.25);
     assert_true(found.trial.dice == 1.0 / 3 && found.trial.seconds == 7 && found.trial.finished > 0);
     assert_string_equal(found.labels, "{\"a\":0.5}");
     assert_int_equal(found.trial.first_iteration, 0);
@@ -698,24 +703,67 @@ static void a_newer_version_is_refused(void **state)
 {
     (void)state;
     sn_study_close(open_study());
-    database_exec("PRAGMA user_version=3");
-    assert_refused(SN_ERR_INPUT, "version 3");
+    database_exec("PRAGMA user_version=4");
+    assert_refused(SN_ERR_INPUT, "version 4");
 }
 
-static void a_study_of_version_1_goes_on_in_version_2(void **state)
+/* A study as an older program left it, with three iterations and a trained network. */
+static void older_study_make(const char *undo)
+{
+    sn_study *study = open_study();
+    int64_t id;
+    append_three(study);
+    assert_int_equal(
+        sn_study_trial_begin(&id, study, &(sn_study_trial){.network = "k1", .arch = "n=8"}, NULL), SN_OK);
+    sn_study_trial trial = {.id = id, .outcome = SN_OUTCOME_TRAINED, .dice = 0.5, .step_seconds = 0.25};
+    assert_int_equal(sn_study_trial_finish(study, &trial, NULL), SN_OK);
+    sn_study_close(study);
+    database_exec(undo);
+}
+
+static void assert_older_study_can_be_read(void)
+{
+    sn_study *study = open_reader();
+    assert_int_equal(stored_iterations(study), 3);
+    seen found = find_trial(study, "k1");
+    assert_true(found.rows == 1 && found.trial.dice == 0.5 && isnan(found.trial.step_seconds));
+    json_t *root;
+    assert_int_equal(sn_study_json(&root, study, NULL), SN_OK);
+    json_decref(root);
+    sn_study_close(study);
+}
+
+static void a_study_of_version_2_goes_on_in_version_3(void **state)
 {
     (void)state;
+    int64_t id;
+    older_study_make(
+        "ALTER TABLE trials DROP COLUMN step_seconds;"
+        "DELETE FROM settings WHERE name IN ('loss_exponent', 'stop_early'); PRAGMA user_version=2");
+    assert_older_study_can_be_read();
+    sn_study *study = open_study(), *reader = open_reader();
+    assert_int_equal(
+        sn_study_trial_begin(&id, study, &(sn_study_trial){.network = "k2", .arch = "n=9"}, NULL), SN_OK);
+    sn_study_trial trial = {.id = id, .outcome = SN_OUTCOME_TRAINED, .dice = 0.5, .step_seconds = 0.25};
+    assert_int_equal(sn_study_trial_finish(study, &trial, NULL), SN_OK);
+    assert_true(isnan(find_trial(reader, "k1").trial.step_seconds));
+    assert_true(find_trial(reader, "k2").trial.step_seconds == 0.25);
+    sn_study_close(reader);
+    sn_study_close(study);
+    assert_database_is_sound();
+}
+
+static void a_study_of_version_1_goes_on_in_version_3(void **state)
+{
+    (void)state;
+    older_study_make("DROP TABLE retries; DELETE FROM settings; ALTER TABLE trials DROP COLUMN step_seconds;"
+                     "PRAGMA user_version=1");
+    assert_older_study_can_be_read();
     sn_study *study = open_study();
-    append_three(study);
-    sn_study_close(study);
-    database_exec("DROP TABLE retries; DELETE FROM settings; PRAGMA user_version=1");
-    study = open_reader();
-    assert_int_equal(stored_iterations(study), 3);
-    sn_study_close(study);
-    study = open_study();
     assert_int_equal(stored_iterations(study), 3);
     assert_int_equal(append_illegal(study, 4, NULL), SN_OK);
-    json_t *settings = json_pack("{s:b, s:f}", "simulated", false, "trial_hours", 0.0);
+    json_t *settings = json_pack("{s:b, s:f, s:f, s:i}", "simulated", false, "trial_hours", 0.0,
+                                 "loss_exponent", 0.3, "stop_early", 0);
     assert_int_equal(sn_study_settings_agree(study, settings, NULL), SN_OK);
     json_decref(settings);
     sn_study_close(study);
@@ -795,7 +843,8 @@ int main(void)
         TEST(a_file_that_is_no_study_is_refused),
         TEST(another_programs_database_is_refused_and_kept),
         TEST(a_newer_version_is_refused),
-        TEST(a_study_of_version_1_goes_on_in_version_2),
+        TEST(a_study_of_version_2_goes_on_in_version_3),
+        TEST(a_study_of_version_1_goes_on_in_version_3),
         TEST(a_folder_of_other_files_is_refused_and_kept),
         TEST(an_abandoned_study_is_removed_when_nothing_was_begun),
         TEST(a_folder_without_a_study_cannot_be_read),

@@ -166,6 +166,7 @@ static void blobs_are_learned(void **state)
     run.options.learning_rate = 3e-3;
     CHECK_OK(train(&result, &run, NULL, &error), error);
     assert_true(result.dice > 0.8);
+    assert_true(result.step_seconds > 0 && result.step_seconds < result.seconds / 40);
     assert_true(fabs(result.dice - (result.label_dice[1] + result.label_dice[2]) / 2) < 1e-12);
     sn_train_result_clear(&result);
 }
