@@ -4,13 +4,14 @@
 #include "base/memory.h"
 
 enum {
-    CHUNK_FLOATS = 48 * 1024,    /* of packed weights */
-    CHUNK_FLOATS_DW = 32 * 1024, /* of sums of backward weights */
-    FEW_TAPS = 8,                /* one in as many */
-    WHOLE_VECTORS = 16,          /* a chunk of more channels is a multiple of the longest vector */
-    SLAB_VOXELS = 1024,          /* outputs of a unit of work, about */
-    MOST_VOXELS = 2560,          /* outputs, */
-    MOST_VOXELS_OF_ONE_TAP = 64, /* and where the kernel is one voxel */
+    CHUNK_FLOATS = 48 * 1024,     /* of packed weights */
+    CHUNK_FLOATS_DW = 32 * 1024,  /* of sums of backward weights */
+    FEW_TAPS = 8,                 /* one in as many */
+    WHOLE_VECTORS = 16,           /* a chunk of more channels is a multiple of the longest vector */
+    SLAB_VOXELS = 1024,           /* outputs of a unit of work, about */
+    MOST_VOXELS = 2560,           /* outputs; */
+    MOST_VOXELS_OF_ONE_TAP = 64,  /* where the kernel is one voxel, */
+    MOST_VOXELS_OF_STRIDE = 5120, /* and where each input voxel meets one tap */
     VOXELS_OF_ORDER = 32,
 };
 
@@ -192,7 +193,12 @@ bool sn_deep_suits(const sn_op *op)
     axis_map map[3];
     sn_deep_plan plan;
     set_extents(&plan, map, op);
-    if (plan.out_voxels > (map[0].kernel == 1 ? MOST_VOXELS_OF_ONE_TAP : MOST_VOXELS))
+    int64_t most = MOST_VOXELS;
+    if (map[0].kernel == 1)
+        most = MOST_VOXELS_OF_ONE_TAP;
+    else if (plan.in_step == map[0].kernel)
+        most = MOST_VOXELS_OF_STRIDE;
+    if (plan.out_voxels > most)
         return false;
     int64_t taps = (int64_t)map[0].kernel * map[0].kernel * map[0].kernel;
     int64_t phases = (int64_t)plan.out_step * plan.out_step * plan.out_step;

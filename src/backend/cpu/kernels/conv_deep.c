@@ -104,7 +104,8 @@ static void pack_matrix(float *to, const sn_deep_block *block, const float *from
 {
     for (int64_t lane = 0; lane < block->lanes; lane += LANES)
         for (int64_t c = 0; c < columns; c += LANES) {
-            int64_t column = c + LANES < columns ? c : columns - LANES; /* the last ones may overlap */
+            int64_t column = c + LANES < columns || columns < LANES ? c : columns - LANES; /* may overlap */
+            int64_t used = columns < LANES ? columns : LANES;
             vf tile[LANES];
             SN_UNROLL
             for (int i = 0; i < LANES; i++) {
@@ -113,8 +114,7 @@ static void pack_matrix(float *to, const sn_deep_block *block, const float *from
                 __builtin_prefetch(at + next, 0, 2);
             }
             vf_transpose(tile);
-            SN_UNROLL
-            for (int i = 0; i < LANES; i++)
+            for (int i = 0; i < used; i++)
                 vf_store(to + (column + i) * block->lanes + lane, tile[i]);
         }
 }
@@ -148,7 +148,7 @@ static void pack(float *to, const sn_deep_plan *plan, const sn_deep_block *block
     int64_t next = count * plan->weight_in; /* the next chunk */
     if (plan->all_taps && plan->weight_in == taps && count * taps >= LANES)
         pack_matrix(to, block, from, plan->weight_out, count * taps, next);
-    else if (plan->all_taps && taps >= LANES)
+    else if (plan->all_taps && 2 * taps >= LANES) /* reads past the last row, not past its buffer's slack */
         for (int64_t i = 0; i < count; i++, from += plan->weight_in, to += taps * block->lanes)
             pack_matrix(to, block, from, plan->weight_out, taps, next);
     else if (plan->weight_out == 1)
