@@ -232,8 +232,8 @@ static double tile_cost(sn_conv_pass *pass, const sn_conv_plan *plan)
     return (double)(z->tiles * y->tiles * x->tiles) * (vectors * pass->tap_count * channels + copy);
 }
 
-/* Try all even cuts of D and H whose tiles fit, and keep the cheapest; of equal ones that of whole planes, whose
- * memory is in one piece. */
+/* Try all even cuts of D and H whose tiles fit, and keep the cheapest; of equal ones that of whole planes,
+ * whose memory is in one piece. */
 static void choose_tiles(sn_conv_pass *pass, const sn_conv_plan *plan)
 {
     const sn_conv_axis *axis = pass->axis;

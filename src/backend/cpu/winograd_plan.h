@@ -8,8 +8,8 @@
  * in place of 16*27 (36*5 for 4 in place of 4*125). Transforming D too would halve them again, but the tensors
  * between would be half as large again and the error several times larger.
  *
- * A dilation splits the grid into dilation^3 sub-grids, voxel dilation*j + phase being voxel j of sub-grid `phase`.
- * Each is convolved for itself, without dilation; only along W they are worked on together.
+ * A dilation splits the grid into dilation^3 sub-grids, voxel dilation*j + phase being voxel j of sub-grid
+ * `phase`. Each is convolved for itself, without dilation; only along W they are worked on together.
  *
  * Points 0, +-3/4, +-3/2 and infinity: a third of the error of 0, +-1, +-2 and half of 0, +-1, 2, -1/2, and
  * still symmetric, so that two frequencies share most of their sums.
@@ -30,9 +30,10 @@ enum {
 };
 
 /*
- * The work is cut into units: `unit_z` planes by `unit_y` rows of tiles, of one phase along D and H. In a unit,
- * frequency f of a channel is one row of floats, plane after plane, in each the tiles in their order: the shift of
- * a tap along D is the tiles of a plane. A row has first the tiles of phase 0 along W, then those of phase 1.
+ * The work is cut into units: `unit_z` planes by `unit_y` rows of tiles, of one phase along D and H. In a
+ * unit, frequency f of a channel is one row of floats, plane after plane, in each the tiles in their order:
+ * the shift of a tap along D is the tiles of a plane. A row has first the tiles of phase 0 along W, then
+ * those of phase 1.
  */
 typedef struct sn_winograd_plan {
     int kernel, tile; /* weights, and outputs of a tile, along an axis: 3, 4 or 5, 2 */
@@ -55,7 +56,8 @@ typedef struct sn_winograd_plan {
 /**
  * Cut a convolution into units.
  *
- * @return whether it is worth it: 3^3 or 5^3, dilation 1 or 2, and expected to take fewer than `cycles` of one thread
+ * @return whether it is worth it: 3^3 or 5^3, dilation 1 or 2, and expected to take fewer than `cycles` of
+ *         one thread
  */
 bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycles);
 

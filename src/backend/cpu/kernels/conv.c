@@ -98,7 +98,8 @@ static void write_channel(const conv_job *job, const sn_conv_tile *tile, const s
         }
 }
 
-/* to[2*i] = even[i], to[2*i + 1] = odd[i]: `count` floats. What lies `next` floats further on is written soon. */
+/* to[2*i] = even[i], to[2*i + 1] = odd[i]: `count` floats. What lies `next` floats further on is written
+ * soon. */
 static void join_rows(float *to, const float *even, const float *odd, int64_t count, int64_t next)
 {
     for (int64_t i = 0; i < count; i += 2 * LANES) {

@@ -62,8 +62,8 @@ static inline sn_conv_range sn_conv_range_of(const sn_conv_axis *axis, int64_t a
     return begin < end ? (sn_conv_range){begin, end} : (sn_conv_range){0, 0};
 }
 
-/* Copy `count` floats in whole vectors: reads and writes up to LANES - 1 more. What lies `next` floats further on
- * is needed soon. */
+/* Copy `count` floats in whole vectors: reads and writes up to LANES - 1 more. What lies `next` floats
+ * further on is needed soon. */
 static inline void sn_conv_copy(float *to, const float *from, int64_t count, int64_t next)
 {
     for (int64_t i = 0; i < count; i += LANES) {

@@ -172,8 +172,8 @@ SN_INLINE void winograd_clear_tails(const int dilation, float *rows, const sn_wi
                 winograd_row(rows, plan, k, p)[x] = 0;
 }
 
-/* Rows [0, 6) of scratch memory: a row of tiles of the input, or of gradients of the output, in the frequencies of
- * H. `zeros` are read for lines outside the plane. */
+/* Rows [0, 6) of scratch memory: a row of tiles of the input, or of gradients of the output, in the
+ * frequencies of H. `zeros` are read for lines outside the plane. */
 SN_INLINE void winograd_rows(const int dilation, const int tile, const bool gradient, float *rows,
                              const sn_winograd_plan *plan, const winograd_unit *unit, const float *plane,
                              int64_t tile_row, const float *zeros)
@@ -249,9 +249,9 @@ SN_INLINE void winograd_columns(const int tile, const bool gradient, float *v, i
     }
 }
 
-/* All frequencies of planes [z, end) of a unit, of one channel of the input or of gradients; returns where they
- * end. What is written past the tiles of a row, the next one overwrites. `rows`: 7 rows of scratch memory, 0 where
- * no pixels lie. */
+/* All frequencies of planes [z, end) of a unit, of one channel of the input or of gradients; returns where
+ * they end. What is written past the tiles of a row, the next one overwrites. `rows`: 7 rows of scratch
+ * memory, 0 where no pixels lie. */
 SN_INLINE float *winograd_planes(const int dilation, const int tile, const bool gradient, float *v,
                                  int64_t frequency, const sn_winograd_plan *plan, const winograd_unit *unit,
                                  int64_t z, int64_t end, const float *channel, float *rows)
@@ -291,8 +291,8 @@ SN_INLINE float *winograd_channel(const bool gradient, float *v, int64_t frequen
     return winograd_planes(2, 2, gradient, v, frequency, plan, unit, z, end, channel, rows);
 }
 
-/* All frequencies of `count` channels of a unit's input: its planes and kernel/2 before and after, one channel
- * after the other. */
+/* All frequencies of `count` channels of a unit's input: its planes and kernel/2 before and after, one
+ * channel after the other. */
 static inline void winograd_input_channels(const winograd_field *field, const sn_winograd_plan *plan,
                                            const winograd_unit *unit, const float *x, int64_t count,
                                            float *rows)
