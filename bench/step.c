@@ -118,7 +118,7 @@ static sn_status training_begin(training *self, const sn_arch *arch, const sn_tr
     options.dropout = 0;
     *self = (training){.backend = &sn_backend_cpu, .nadam = SN_NADAM_INIT};
     SN_TRY(self->backend->open(&self->device, &(sn_device_options){.threads = threads}, error));
-    SN_TRY(sn_train_graph_make(&self->graph, arch, shape, &options, SN_F32, error));
+    SN_TRY(sn_train_graph_make(&self->graph, arch, shape, &options, SN_RECOMPUTE_CHEAP, SN_F32, error));
     SN_TRY(sn_executor_create(&self->executor, self->graph.graph, self->backend, self->device, error));
     SN_TRY(sn_executor_initialise(self->executor, options.seed, error));
     for (sn_tensor t = 0; t < sn_graph_tensor_count(self->graph.graph); t++)

@@ -26,7 +26,7 @@ run_tests() {
 }
 
 cmake --preset release -DBUILD_TESTING=ON -DSEGNAS3D_WERROR=ON
-cmake --build --preset release
+cmake --build --preset release --target all bench_conv bench_step bench_layers # what measures shall build, too
 cmake --preset sanitize
 cmake --build --preset sanitize
 
