@@ -72,9 +72,10 @@ expect 0 '*' $early -o early
 output_has 'trainings stopped early'
 expect 0 '*' $early -o early-3 --workers 3
 same_way early early-3
-"$program" $early -o early-killed --workers 3 >/dev/null 2>&1 &
+"$program" search --simulate 0.2 --space segnas4 --iterations 70 --stop-early -o early-killed --workers 3 \
+    >/dev/null 2>&1 &
 running=$!
-sleep 0.4
+sleep 0.6
 kill -KILL $running
 wait $running || true
 expect 0 '*' $early -o early-killed
