@@ -115,20 +115,24 @@ static void continue_block(planner *p, const sn_node *node, int index, size_t pl
 /* Channels taken out of a tensor that nobody needs any more, and that are soon used up, stay where they are. */
 static void try_window(planner *p, const sn_node *node, int n)
 {
+    if (node->kind != SN_OP_WINDOW)
+        return;
     size_t place;
     const sn_op op = sn_graph_op(p->graph, node);
     sn_tensor x = node->inputs[0];
-    if (node->kind == SN_OP_WINDOW && is_transient(p->graph, x) && p->last[x] == n &&
-        p->last[node->outputs[0]] - n <= NEARBY && sn_op_window_place(&place, &op))
+    if (is_transient(p->graph, x) && p->last[x] == n && p->last[node->outputs[0]] - n <= NEARBY &&
+        sn_op_window_place(&place, &op))
         continue_block(p, node, 0, place);
 }
 
 /* What is concatenated is made in its place, where it is a block of its own, made just before, for nothing else. */
 static void try_concat(planner *p, const sn_node *node, int n)
 {
+    if (node->kind != SN_OP_CONCAT)
+        return;
     const sn_op op = sn_graph_op(p->graph, node);
     int outer = p->block_of[node->outputs[0]];
-    for (int i = 0; node->kind == SN_OP_CONCAT && i < node->input_count; i++) {
+    for (int i = 0; i < node->input_count; i++) {
         sn_tensor x = node->inputs[i];
         size_t place;
         if (!is_transient(p->graph, x) || p->last[x] != n || is_read_twice(node, i) ||
