@@ -159,7 +159,7 @@ class Case:
             "milliseconds": None,
             "peak_mib": None,
             "arch": self.arch,
-            "learned_mib": 16 * self.parameters / MIB,  # weight, gradient, two moments: 4 bytes each
+            "learned_mib": 20 * self.parameters / MIB,  # weight, gradient, two moments, average
         }
         done = [series for series in way if series.milliseconds]
         if done:

@@ -69,16 +69,19 @@ class Training:
         self.labels = ((pattern(voxels) + 0.5) * classes).long().view(size)
         self.weights = torch.full((classes,), classes**0.5)
         self.optimiser = torch.optim.NAdam(self.network.parameters(), lr=1e-3)
+        self.learned = [p.data for p in self.network.parameters()]
+        self.averages = [torch.zeros_like(p) for p in self.learned]
         self.bfloat16 = precision == "bfloat16"
 
     def step(self):
-        """Forward, loss, backward, update; returns the loss."""
+        """Forward, loss, backward, update, averages; returns the loss."""
         self.optimiser.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             scores = self.network(self.image)
         loss = explog_loss(scores, self.labels, self.weights)
         loss.backward()
         self.optimiser.step()
+        torch._foreach_lerp_(self.averages, self.learned, 0.5)
         return loss.item()
 
 

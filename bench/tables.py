@@ -49,7 +49,7 @@ def print_steps(rows, classes, threads):
     """Rows come in threes: ours, PyTorch in float32, PyTorch in bfloat16."""
     print(
         f"\nOne training step (one image of 1 channel, {classes} classes, {threads} threads), peak memory.\n"
-        "x: PyTorch's in ours, more than 1 where ours is less. learned: weights, gradients and moments;\n"
+        "x: PyTorch's in ours, more than 1 where ours is less. learned: weights, gradients, moments and averages;\n"
         "above: what the peak has on top of them. Ours is float32.\n"
     )
     time = ["ours, ms", "PyTorch", "x", "bfloat16", "x"]

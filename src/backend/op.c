@@ -39,6 +39,7 @@ static const sn_op_info op_infos[SN_OP_KINDS] = {
     [SN_OP_OVERLAP] = {"overlap", 2, 2, 1, 0, 0},
     [SN_OP_ARGMAX] = {"argmax", 1, 1, 1, 0, 0},
     [SN_OP_NADAM] = {"nadam", 1, 1, 4, BIT(0) | BIT(1) | BIT(2) | BIT(3), 0},
+    [SN_OP_AVERAGE] = {"average", 2, 2, 1, BIT(0), 0},
 };
 
 size_t sn_dtype_size(sn_dtype dtype)

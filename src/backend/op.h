@@ -119,6 +119,9 @@ typedef enum sn_op_kind {
      */
     SN_OP_NADAM, /* t f64 (1,1,1,1,4)                -> p, grad, m, v, all updated */
 
+    /* A running average: a = (1 - r)*a + r*x, r = t[0]. */
+    SN_OP_AVERAGE, /* x, t f64 (1,1,1,1,1)       -> a, updated */
+
     SN_OP_KINDS,
 } sn_op_kind;
 

@@ -402,6 +402,17 @@ done:
     return status;
 }
 
+static sn_status check_average(const sn_op *op, sn_error *error)
+{
+    sn_status status;
+    const sn_tensor_desc *x = &op->inputs[0].desc;
+    SN_TRY(expect_real(op, "x", error));
+    SN_TRY(expect_input(op, 1, "t", SN_F64, SHAPE(1, 1, 1, 1, 1), error));
+    SN_TRY(expect_output(op, 0, "a", x->dtype, x->shape, error));
+done:
+    return status;
+}
+
 sn_status sn_op_check(const sn_op *op, sn_error *error)
 {
     if (op->kind < 0 || op->kind >= SN_OP_KINDS)
@@ -455,6 +466,8 @@ sn_status sn_op_check(const sn_op *op, sn_error *error)
         return check_scores(op, error);
     case SN_OP_NADAM:
         return check_nadam(op, error);
+    case SN_OP_AVERAGE:
+        return check_average(op, error);
     case SN_OP_KINDS:
         break;
     }

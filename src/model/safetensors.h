@@ -38,7 +38,7 @@ const sn_array *sn_arrays_find(const sn_arrays *arrays, const char *name);
  * Write a file; it appears whole or not at all.
  *
  * @param[in] record a JSON object (borrowed)
- * @param[in] arrays with distinct names
+ * @param[in] arrays with distinct names, those of wider types first: each begins at a multiple of its width
  * @return SN_OK; SN_ERR_IO (unwritable, disk full); SN_ERR_MEMORY
  */
 sn_status sn_safetensors_write(const char *path, const json_t *record, const sn_arrays *arrays,

@@ -6,17 +6,11 @@
 
 #include "base/memory.h"
 
-static bool is_moment(const char *name)
-{
-    size_t length = strlen(name);
-    return length > 2 && (strcmp(name + length - 2, ".m") == 0 || strcmp(name + length - 2, ".v") == 0);
-}
-
 static bool belongs(const sn_tensor_info *info, sn_weights_kind kind)
 {
-    if (info->role == SN_ROLE_PARAMETER)
+    if (info->role == SN_ROLE_PARAMETER || info->role == SN_ROLE_STATE)
         return true;
-    return info->role == SN_ROLE_STATE && (kind == SN_WEIGHTS_ALL || !is_moment(info->name));
+    return kind == SN_WEIGHTS_ALL && (info->role == SN_ROLE_MOMENT || info->role == SN_ROLE_AVERAGE);
 }
 
 /* Room for all tensors of the kind, in the graph's order. */
@@ -55,8 +49,12 @@ sn_status sn_weights_download(sn_arrays *weights, const sn_graph *graph, sn_exec
                               sn_weights_kind kind, sn_error *error)
 {
     sn_status status = weights->count == 0 ? make_room(weights, graph, kind, error) : SN_OK;
-    for (int i = 0; i < weights->count; i++)
-        sn_executor_download(executor, sn_graph_find(graph, weights->items[i].name), weights->items[i].data);
+    for (int i = 0; i < weights->count; i++) {
+        sn_tensor tensor = sn_graph_find(graph, weights->items[i].name);
+        if (kind == SN_WEIGHTS_NETWORK)
+            tensor = sn_graph_average_of(graph, tensor);
+        sn_executor_download(executor, tensor, weights->items[i].data);
+    }
     return status;
 }
 

@@ -9,8 +9,9 @@
 
 /** Which tensors of a graph weights hold. */
 typedef enum sn_weights_kind {
-    SN_WEIGHTS_NETWORK, /* what a prediction needs: parameters and running statistics */
-    SN_WEIGHTS_ALL,     /* what training needs to go on: the optimiser's moments too */
+    SN_WEIGHTS_NETWORK, /* what a prediction needs: parameters and running statistics; out of a training's
+                           graph, their averages */
+    SN_WEIGHTS_ALL,     /* what training needs to go on: the optimiser's moments and the averages too */
 } sn_weights_kind;
 
 /**

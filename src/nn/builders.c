@@ -23,13 +23,16 @@ static sn_tensor_desc desc_of(sn_dtype dtype, int64_t n, int64_t c, int64_t d, i
     return (sn_tensor_desc){.dtype = dtype, .shape = {n, c, d, h, w}};
 }
 
-/* Persistent tensor `name`.`part`. */
+/* Persistent tensor `name`.`part`; in predict mode its average where there is one. */
 static sn_tensor part_of(sn_graph *graph, const char *name, const char *part, sn_role role,
                          sn_initial initial, sn_tensor_desc desc)
 {
     char full[2 * SN_NAME];
     snprintf(full, sizeof full, "%s.%s", name, part);
-    return graph_named(graph, full, role, initial, desc);
+    sn_tensor part_tensor = graph_named(graph, full, role, initial, desc);
+    if (graph_current(graph)->mode == SN_MODE_TRAIN || part_tensor == SN_NO_TENSOR)
+        return part_tensor;
+    return sn_graph_average_of(graph, part_tensor);
 }
 
 /* A vector of C parameters, one for each channel of x. */
@@ -332,8 +335,8 @@ static void append_nadam(sn_graph *graph, sn_tensor parameter, sn_tensor gradien
     node.inputs[0] = sn_graph_persistent(graph, "nadam", SN_ROLE_INPUT, desc_of(SN_F64, 1, 1, 1, 1, 4));
     node.outputs[0] = parameter;
     node.outputs[1] = gradient;
-    node.outputs[2] = part_of(graph, name, "m", SN_ROLE_STATE, SN_INITIAL_ZERO, desc);
-    node.outputs[3] = part_of(graph, name, "v", SN_ROLE_STATE, SN_INITIAL_ZERO, desc);
+    node.outputs[2] = part_of(graph, name, "m", SN_ROLE_MOMENT, SN_INITIAL_ZERO, desc);
+    node.outputs[3] = part_of(graph, name, "v", SN_ROLE_MOMENT, SN_INITIAL_ZERO, desc);
     graph_append(graph, name, &node);
 }
 
@@ -350,5 +353,26 @@ sn_status sn_graph_nadam(sn_graph *graph, double beta1, double beta2, double eps
         if (gradient != SN_NO_TENSOR)
             append_nadam(graph, t, gradient, params);
     }
+    return sn_graph_status(graph, error);
+}
+
+static void append_average(sn_graph *graph, sn_tensor tensor)
+{
+    char name[SN_NAME];
+    memcpy(name, graph->tensors[tensor].name, sizeof name);
+    sn_node node = {.kind = SN_OP_AVERAGE, .input_count = 2, .output_count = 1, .inputs = {tensor}};
+    node.inputs[1] = sn_graph_persistent(graph, "average", SN_ROLE_INPUT, desc_of(SN_F64, 1, 1, 1, 1, 1));
+    node.outputs[0] =
+        part_of(graph, name, "average", SN_ROLE_AVERAGE, SN_INITIAL_ZERO, graph->tensors[tensor].desc);
+    graph_append(graph, name, &node);
+}
+
+sn_status sn_graph_average(sn_graph *graph, sn_error *error)
+{
+    int count = graph->tensor_count; /* the averages are added behind */
+    for (sn_tensor t = 0; t < count && graph_ready(graph, SN_OP_AVERAGE, "", NULL, 0); t++)
+        if (graph->tensors[t].role == SN_ROLE_PARAMETER || graph->tensors[t].role == SN_ROLE_STATE)
+            append_average(graph, t);
+    graph->averaged = true;
     return sn_graph_status(graph, error);
 }

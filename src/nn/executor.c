@@ -172,7 +172,7 @@ sn_status sn_executor_initialise(sn_executor *executor, uint64_t seed, sn_error 
     uint64_t parameter = 0;
     for (sn_tensor t = 0; t < sn_graph_tensor_count(executor->graph); t++) {
         const sn_tensor_info *info = sn_graph_tensor(executor->graph, t);
-        if (info->role != SN_ROLE_PARAMETER && info->role != SN_ROLE_STATE && info->role != SN_ROLE_GRADIENT)
+        if (info->role == SN_ROLE_TRANSIENT || info->role == SN_ROLE_INPUT || info->role == SN_ROLE_RESULT)
             continue;
         sn_random random = sn_random_begin(seed, SN_RANDOM_WEIGHTS, parameter);
         parameter += info->role == SN_ROLE_PARAMETER;

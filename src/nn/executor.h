@@ -27,7 +27,7 @@ void sn_executor_upload(sn_executor *executor, sn_tensor tensor, const void *dat
 void sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data);
 
 /** Initial values of all parameters, drawn by (seed, number of the parameter in order of creation), and of
- * all states; gradients become zero. */
+ * all states; gradients, moments and averages become zero. */
 sn_status sn_executor_initialise(sn_executor *executor, uint64_t seed, sn_error *error);
 
 /** Run one program; its index is sn_graph_begin_program's. */

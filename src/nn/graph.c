@@ -141,8 +141,8 @@ sn_tensor graph_transient(sn_graph *graph, const char *name, sn_tensor_desc desc
 sn_tensor graph_named(sn_graph *graph, const char *name, sn_role role, sn_initial initial,
                       sn_tensor_desc desc)
 {
-    static const char *const roles[] = {"transient",  "an input", "a parameter",
-                                        "a gradient", "a state",  "a result"};
+    static const char *const roles[] = {"transient", "an input", "a parameter", "a gradient",
+                                        "a state",   "a moment", "an average",  "a result"};
     sn_tensor found = sn_graph_find(graph, name);
     if (found == SN_NO_TENSOR) {
         sn_tensor_info info = {.role = role, .initial = initial, .desc = desc, .program = -1};
@@ -256,6 +256,16 @@ sn_tensor sn_graph_find(const sn_graph *graph, const char *name)
         if (graph->tensors[t].role != SN_ROLE_TRANSIENT && strcmp(graph->tensors[t].name, name) == 0)
             return t;
     return SN_NO_TENSOR;
+}
+
+sn_tensor sn_graph_average_of(const sn_graph *graph, sn_tensor tensor)
+{
+    char name[2 * SN_NAME];
+    if (!graph->averaged)
+        return tensor;
+    snprintf(name, sizeof name, "%s.average", graph->tensors[tensor].name);
+    sn_tensor average = sn_graph_find(graph, name);
+    return average == SN_NO_TENSOR ? tensor : average;
 }
 
 int sn_graph_program_count(const sn_graph *graph)

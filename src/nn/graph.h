@@ -6,8 +6,8 @@
  * Transient ones live inside one program, in an arena that the memory plan packs.
  *
  * A training graph has the programs "train" (one image: forward, loss, backward), "update" (the optimiser)
- * and "evaluate" (one image: forward with running statistics, overlap counts); a prediction graph has
- * "predict".
+ * and "evaluate" (one image: forward with running statistics and averaged weights, overlap counts); a
+ * prediction graph has "predict".
  */
 #ifndef SN_NN_GRAPH_H
 #define SN_NN_GRAPH_H
@@ -24,7 +24,9 @@ typedef enum sn_role {
     SN_ROLE_INPUT,     /* written by the host before a run */
     SN_ROLE_PARAMETER, /* learned */
     SN_ROLE_GRADIENT,  /* of a parameter; added to by backward operations, cleared by the optimiser */
-    SN_ROLE_STATE,     /* running statistics, moments */
+    SN_ROLE_STATE,     /* running statistics of batch normalisation */
+    SN_ROLE_MOMENT,    /* of a gradient: the optimiser's */
+    SN_ROLE_AVERAGE,   /* running average of a parameter or state; nothing before the first update */
     SN_ROLE_RESULT,    /* read by the host after a run */
 } sn_role;
 
@@ -140,6 +142,13 @@ sn_status sn_graph_differentiate(sn_graph *graph, sn_recompute recompute, sn_err
  * (1,1,1,1,4); moments `parameter`.m and .v. */
 sn_status sn_graph_nadam(sn_graph *graph, double beta1, double beta2, double epsilon, sn_error *error);
 
+/**
+ * Append one SN_OP_AVERAGE for every parameter and state, into persistent tensors `name`.average, with the
+ * share of the newest value from input "average" f64 (1,1,1,1,1). Networks that are built from now on in
+ * predict mode read the averages.
+ */
+sn_status sn_graph_average(sn_graph *graph, sn_error *error);
+
 /* Looking at a graph. Pointers are valid until the graph grows. */
 
 typedef struct sn_tensor_info {
@@ -165,6 +174,8 @@ int sn_graph_tensor_count(const sn_graph *graph);
 const sn_tensor_info *sn_graph_tensor(const sn_graph *graph, sn_tensor tensor);
 /** The persistent tensor of that name, or SN_NO_TENSOR. */
 sn_tensor sn_graph_find(const sn_graph *graph, const char *name);
+/** The running average of a parameter or state; the tensor itself where none is kept. */
+sn_tensor sn_graph_average_of(const sn_graph *graph, sn_tensor tensor);
 int sn_graph_program_count(const sn_graph *graph);
 const char *sn_graph_program_name(const sn_graph *graph, int program);
 int sn_graph_node_count(const sn_graph *graph, int program);

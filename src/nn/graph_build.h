@@ -28,6 +28,7 @@ struct sn_graph {
     graph_program *programs; /* the last one is the current one */
     int program_count, program_capacity;
     int segment, segment_count; /* the open segment, 0: none; how many there have been */
+    bool averaged;              /* there are running averages, which predict mode reads */
     graph_fold *folds;          /* NULL: not folded */
     int fold_count;
     sn_error error; /* the first one */

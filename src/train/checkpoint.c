@@ -64,11 +64,11 @@ static sn_status save(sn_trainer *self, sn_error *error)
     history_to_rows(rows, self);
     SN_TRY(
         sn_alloc(&all.items, (size_t)(self->state.count + self->best.count + 1), sizeof *all.items, error));
+    add_array(&all, "", "history", history, rows); /* first: f64 lies at multiples of 8 bytes */
     for (int i = 0; i < self->state.count; i++)
         add_array(&all, "", self->state.items[i].name, self->state.items[i].desc, self->state.items[i].data);
     for (int i = 0; i < self->best.count; i++)
         add_array(&all, BEST, self->best.items[i].name, self->best.items[i].desc, self->best.items[i].data);
-    add_array(&all, "", "history", history, rows);
     SN_TRY(sn_safetensors_write(self->input->checkpoint, record, &all, error));
 done:
     sn_arrays_clear(&all);

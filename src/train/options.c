@@ -8,9 +8,10 @@ static const char *const loss_names[] = {[SN_LOSS_EXPLOG] = "explog", [SN_LOSS_D
 
 sn_status sn_train_options_to_json(json_t **out, const sn_train_options *options, sn_error *error)
 {
-    *out = json_pack("{s:i, s:i, s:I, s:f, s:f, s:s}", "epochs", options->epochs, "batch", options->batch,
-                     "seed", (json_int_t)options->seed, "learning_rate", options->learning_rate, "dropout",
-                     options->dropout, "loss", loss_names[options->loss]);
+    *out =
+        json_pack("{s:i, s:i, s:I, s:f, s:f, s:s, s:i}", "epochs", options->epochs, "batch", options->batch,
+                  "seed", (json_int_t)options->seed, "learning_rate", options->learning_rate, "dropout",
+                  options->dropout, "loss", loss_names[options->loss], "averaging", SN_TRAIN_AVERAGING);
     if (options->loss_exponent != SN_TRAIN_LOSS_EXPONENT)
         json_object_set_new(*out, "loss_exponent", json_real(options->loss_exponent));
     return *out == NULL ? sn_error_set(error, SN_ERR_MEMORY, "out of memory: training options") : SN_OK;

@@ -14,6 +14,7 @@
 #include "base/status.h"
 
 #define SN_TRAIN_LOSS_EXPONENT 0.3 /* the method's */
+enum { SN_TRAIN_AVERAGING = 8 }; /* eta of the averaged weights: those of step t count for (eta+1)/(t+eta) */
 
 typedef struct sn_train_options {
     int epochs;
@@ -32,7 +33,7 @@ typedef struct sn_train_options {
     }
 
 /**
- * {"epochs", "batch", "seed", "learning_rate", "dropout", "loss"}, and "loss_exponent" where it is not the
+ * {"epochs", "batch", "seed", "learning_rate", "dropout", "loss", "averaging"}, and "loss_exponent" where it is not the
  * method's: so it is no part of older keys. `*out` is the caller's, json_decref.
  */
 sn_status sn_train_options_to_json(json_t **out, const sn_train_options *options, sn_error *error);

@@ -26,7 +26,18 @@ done:
     return status;
 }
 
-/* Forward with running statistics, and the overlap with the truth. */
+/* The optimiser's step, and the running averages of the weights after it. */
+static sn_status add_update(sn_train_graph *self, sn_error *error)
+{
+    sn_status status;
+    SN_TRY(sn_graph_begin_program(self->graph, &self->update, "update", SN_MODE_TRAIN, error));
+    SN_TRY(sn_graph_nadam(self->graph, 0.9, 0.999, 1e-8, error));
+    SN_TRY(sn_graph_average(self->graph, error));
+done:
+    return status;
+}
+
+/* Forward with averaged weights and running statistics, and the overlap with the truth. */
 static sn_status add_evaluate(sn_train_graph *self, const sn_arch *arch, const sn_train_shape *shape,
                               sn_error *error)
 {
@@ -55,10 +66,10 @@ sn_status sn_train_graph_make(sn_train_graph *out, const sn_arch *arch, const sn
     self.label_weights =
         sn_graph_persistent(graph, "label_weights", SN_ROLE_INPUT, desc_of(real, shape->classes, vector));
     self.nadam = sn_graph_persistent(graph, "nadam", SN_ROLE_INPUT, desc_of(SN_F64, 1, scalars));
+    self.average = sn_graph_persistent(graph, "average", SN_ROLE_INPUT, desc_of(SN_F64, 1, vector));
     SN_TRY(add_train(&self, arch, shape, options, recompute, error));
     self.dropout_key = sn_graph_find(graph, "dropout_key");
-    SN_TRY(sn_graph_begin_program(graph, &self.update, "update", SN_MODE_TRAIN, error));
-    SN_TRY(sn_graph_nadam(graph, 0.9, 0.999, 1e-8, error));
+    SN_TRY(add_update(&self, error));
     SN_TRY(add_evaluate(&self, arch, shape, error));
     SN_TRY(sn_graph_status(graph, error));
     *out = self;

@@ -103,11 +103,15 @@ done:
     return status;
 }
 
+/* A step, and polynomial-decay averaging (Shamir and Zhang 2013): half of an average is of the last 7 % of the
+ * steps, so no schedule needs to know how long the training is. Source: docs/method.md section 5. */
 static sn_status update_weights(sn_trainer *self, int images, sn_error *error)
 {
     double scalars[4];
     sn_nadam_next(&self->nadam, images, scalars);
+    double share = (SN_TRAIN_AVERAGING + 1) / ((double)self->nadam.step + SN_TRAIN_AVERAGING);
     sn_executor_upload(self->executor, self->graph.nadam, scalars);
+    sn_executor_upload(self->executor, self->graph.average, &share);
     return sn_executor_run(self->executor, self->graph.update, error);
 }
 

@@ -24,6 +24,7 @@ typedef enum family {
     SCORES,
     LOSS,
     NADAM,
+    AVERAGE,
     FAMILIES
 } family;
 
@@ -49,6 +50,7 @@ static const struct {
     [SCORES] = {3, {SN_OP_SOFTMAX, SN_OP_ARGMAX, SN_OP_OVERLAP}},
     [LOSS] = {1, {SN_OP_LOSS}},
     [NADAM] = {1, {SN_OP_NADAM}},
+    [AVERAGE] = {1, {SN_OP_AVERAGE}},
 };
 
 typedef struct case_spec {
@@ -248,6 +250,9 @@ static const case_spec specs[] = {
     {ADAM(1, 1, 1, 1, 1)},
     {ADAM(26, 21, 3, 3, 3)},
     {ADAM(5, 1, 1, 1, 37)},
+    {X(AVERAGE, 1, 1, 1, 1, 1)},
+    {X(AVERAGE, 26, 21, 3, 3, 3)},
+    {X(AVERAGE, 5, 3, 1, 9, 31)},
 };
 
 enum { SPECS = sizeof specs / sizeof specs[0] };
@@ -375,6 +380,8 @@ static void set_operands(sn_op *op, const case_spec *spec, sn_dtype real)
         return set(op, INPUTS(x, operand_of(SN_F64, 1, 1, 1, 3, 4)), OUTPUTS(x));
     case SN_OP_NADAM:
         return set(op, INPUTS(operand_of(SN_F64, 1, 1, 1, 1, 4)), OUTPUTS(x, x, x, x));
+    case SN_OP_AVERAGE:
+        return set(op, INPUTS(x, operand_of(SN_F64, 1, 1, 1, 1, 1)), OUTPUTS(x));
     default:
         break;
     }
@@ -451,7 +458,7 @@ static value_meaning input_meaning(const sn_op *op, int input)
         return POSITIVE;
     if (op->kind == SN_OP_AFFINE_WARP && input == 1)
         return MATRIX;
-    if (op->kind == SN_OP_NADAM)
+    if (op->kind == SN_OP_NADAM || (op->kind == SN_OP_AVERAGE && input == 1))
         return SCALARS;
     if (op->inputs[input].desc.dtype == SN_U8)
         return BYTES;
@@ -463,7 +470,7 @@ static value_meaning input_meaning(const sn_op *op, int input)
 
 static double draw(const op_case *which, value_meaning meaning, int64_t i, sn_random *random)
 {
-    static const double scalars[4] = {1.0 / 3, 1.2e-3, 0.9e-3, 1.7}; /* s, a, b, c of NADAM */
+    static const double scalars[4] = {1.0 / 3, 1.2e-3, 0.9e-3, 1.7}; /* s, a, b, c of NADAM; r of AVERAGE */
     int64_t classes = which->op.inputs[0].desc.shape[1];
     switch (meaning) {
     case NORMAL:

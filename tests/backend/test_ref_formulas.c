@@ -437,6 +437,24 @@ static void dropout_scales_whole_channels(void **state)
     op_values_clear(&values);
 }
 
+/* With a share of 1 the average is x, whatever it was; then 0.9 of 2 and 0.1 of 5; then 2/11 of that and 9/11 of 2. */
+static void an_average_moves_by_its_share(void **state)
+{
+    (void)state;
+    const double shares[3] = {1, 0.1, 9.0 / 11}, newest[3] = {2, 5, 2}, expected[3] = {2, 2.3, 22.6 / 11};
+    sn_operand x = vector_of(SN_F64, 1);
+    sn_op op = make(SN_OP_AVERAGE, (sn_op_params){0}, OPERANDS(x, F64(1, 1, 1, 1, 1)), OPERANDS(x));
+    op_values values = op_values_make(&op);
+    values.out[0][0] = -7;
+    for (int i = 0; i < 3; i++) {
+        values.in[0][0] = newest[i];
+        values.in[1][0] = shares[i];
+        op_run(&ref, &op, &values);
+        assert_close("average", values.out[0], expected + i, 1);
+    }
+    op_values_clear(&values);
+}
+
 /* The scalars of step t (op.h, SN_OP_NADAM; Dozat 2016), rate 1e-3, decay 0.004, batch of 2. */
 static void nadam_scalars(double scalars[4], int step)
 {
@@ -502,6 +520,7 @@ int main(void)
         cmocka_unit_test(losses_and_gradients_are_those_of_pytorch),
         cmocka_unit_test(dropout_scales_whole_channels),
         cmocka_unit_test(nadam_steps_are_those_of_pytorch),
+        cmocka_unit_test(an_average_moves_by_its_share),
     };
     return cmocka_run_group_tests_name("ref_formulas", tests, open_ref, close_ref);
 }

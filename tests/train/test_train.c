@@ -8,7 +8,7 @@
 #include "model/model.h"
 #include "train/task.h"
 
-enum { EPOCHS = 4 };
+enum { EPOCHS = 4, IMAGES = 3 + 1 }; /* to train and to validate, an epoch */
 
 static sn_task task; /* six cases of blobs, three to train, one to validate */
 static char *root;
@@ -74,10 +74,55 @@ static void weights_do_not_depend_on_threads(void **state)
     sn_train_result_clear(&two);
 }
 
+static const float *floats_of(const sn_arrays *arrays, const char *name)
+{
+    return (const float *)(const void *)sn_arrays_find(arrays, name)->data;
+}
+
 /* Ends the training after the epoch in *context, as a kill between two epochs does. */
 static sn_status stop_after_epoch(const sn_train_epoch *epoch, void *context, sn_error *error)
 {
     return epoch->epoch == *(int *)context ? sn_error_set(error, SN_ERR_INTERRUPTED, "stopped") : SN_OK;
+}
+
+/*
+ * Each step's weights in their average, by hand: with one step an epoch, step i of T counts for C(i+7, 8) of
+ * C(T+8, 9). The checkpoint holds both.
+ */
+static void the_average_is_that_of_all_steps(void **state)
+{
+    enum { STEPS = 3 };
+    static const double weights[STEPS] = {1.0 / 55, 9.0 / 55, 45.0 / 55};
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_result part;
+    sn_arrays steps[STEPS] = {{0}};
+    sn_task_run run = small_run(1);
+    run.options.batch = 3;
+    run.checkpoint = in_folder(root, "steps");
+    for (int step = 1; step <= STEPS; step++) {
+        json_t *record = NULL;
+        sn_train_observer observer = {.epoch_done = stop_after_epoch, .context = &step};
+        assert_int_equal(train(&part, &run, &observer, &error), SN_ERR_INTERRUPTED);
+        sn_train_result_clear(&part);
+        CHECK_OK(sn_safetensors_read(&record, &steps[step - 1], run.checkpoint, &error), error);
+        json_decref(record);
+    }
+    int compared = 0;
+    for (int i = 0; i < steps[0].count; i++) {
+        char name[SN_ARRAY_NAME + 8];
+        snprintf(name, sizeof name, "%s.average", steps[0].items[i].name);
+        const sn_array *found = sn_arrays_find(&steps[STEPS - 1], name);
+        for (int64_t k = 0; found != NULL && k < sn_tensor_count(&found->desc); k++, compared++) {
+            double mean = 0;
+            for (int step = 0; step < STEPS; step++)
+                mean += weights[step] * floats_of(&steps[step], steps[0].items[i].name)[k];
+            assert_true(fabs(floats_of(&steps[STEPS - 1], name)[k] - mean) <= 1e-6 * fmax(1, fabs(mean)));
+        }
+    }
+    assert_true(compared > 1000);
+    for (int step = 0; step < STEPS; step++)
+        sn_arrays_clear(&steps[step]);
 }
 
 /* Asks for a stop in the middle of the epoch in *context. */
@@ -88,12 +133,23 @@ static void stop_in_epoch(int epoch, int done, int total, void *context)
         sn_interrupt_request();
 }
 
+typedef struct counter {
+    int epochs, images; /* that ended; that were computed, those of validation too */
+} counter;
+
 static sn_status count_epochs(const sn_train_epoch *epoch, void *context, sn_error *error)
 {
-    int *count = context;
+    counter *count = context;
     (void)error;
-    assert_int_equal(epoch->epoch, ++*count);
+    assert_int_equal(epoch->epoch, ++count->epochs);
     return SN_OK;
+}
+
+static void count_images(int epoch, int done, int total, void *context)
+{
+    counter *count = context;
+    (void)epoch, (void)done, (void)total;
+    count->images++;
 }
 
 static void a_training_cut_anywhere_ends_with_the_same_weights(void **state)
@@ -116,10 +172,11 @@ static void a_training_cut_anywhere_ends_with_the_same_weights(void **state)
             assert_int_equal(train(&part, &run, &observer, &error), SN_ERR_INTERRUPTED);
             sn_train_result_clear(&part);
             sn_interrupt_clear();
-            int epochs = 0;
-            sn_train_observer counter = {.epoch_done = count_epochs, .context = &epochs};
-            CHECK_OK(train(&resumed, &run, &counter, &error), error);
-            assert_int_equal(epochs, EPOCHS); /* those before the cut are told again */
+            counter count = {0};
+            sn_train_observer again = {count_images, count_epochs, &count};
+            CHECK_OK(train(&resumed, &run, &again, &error), error);
+            assert_int_equal(count.epochs, EPOCHS); /* those before the cut are told again */
+            assert_true(count.images <= (EPOCHS - (cut > 1 || !inside)) * IMAGES);
             assert_same_weights(&whole, &resumed);
             sn_train_result_clear(&resumed);
         }
@@ -335,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_do_not_depend_on_threads),
+        cmocka_unit_test(the_average_is_that_of_all_steps),
         cmocka_unit_test(a_training_cut_anywhere_ends_with_the_same_weights),
         cmocka_unit_test(a_strange_checkpoint_is_ignored),
         cmocka_unit_test(blobs_are_learned),

@@ -50,6 +50,7 @@ static const sn_ref_kernel kernels[SN_OP_KINDS] = {
     [SN_OP_OVERLAP] = sn_ref_overlap,
     [SN_OP_ARGMAX] = sn_ref_argmax,
     [SN_OP_NADAM] = sn_ref_nadam,
+    [SN_OP_AVERAGE] = sn_ref_average,
 };
 
 static sn_status ref_open(sn_device **device, const sn_device_options *options, sn_error *error)

@@ -26,6 +26,7 @@ void sn_ref_prelu_backward(const sn_op *op, double *const *in, double *const *ou
 void sn_ref_sum(const sn_op *op, double *const *in, double *const *out);
 void sn_ref_channel_dropout(const sn_op *op, double *const *in, double *const *out);
 void sn_ref_nadam(const sn_op *op, double *const *in, double *const *out);
+void sn_ref_average(const sn_op *op, double *const *in, double *const *out);
 
 /* ref_batchnorm.c */
 void sn_ref_batchnorm(const sn_op *op, double *const *in, double *const *out);

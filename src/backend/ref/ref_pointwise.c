@@ -88,3 +88,10 @@ void sn_ref_nadam(const sn_op *op, double *const *in, double *const *out)
         grad[i] = 0;
     }
 }
+
+void sn_ref_average(const sn_op *op, double *const *in, double *const *out)
+{
+    double share = in[1][0];
+    for (int64_t i = 0; i < sn_tensor_count(&op->outputs[0].desc); i++)
+        out[0][i] = (1 - share) * out[0][i] + share * in[0][i];
+}

@@ -20,7 +20,7 @@ sn_cpu_kernel SN_CPU_RUN(maxpool), SN_CPU_RUN(maxpool_backward);
 sn_cpu_kernel SN_CPU_RUN(upsample), SN_CPU_RUN(upsample_backward);
 sn_cpu_kernel SN_CPU_RUN(concat), SN_CPU_RUN(window), SN_CPU_RUN(affine_warp);
 sn_cpu_kernel SN_CPU_RUN(softmax), SN_CPU_RUN(loss), SN_CPU_RUN(overlap), SN_CPU_RUN(argmax);
-sn_cpu_kernel SN_CPU_RUN(nadam);
+sn_cpu_kernel SN_CPU_RUN(nadam), SN_CPU_RUN(average);
 
 /* This thread's own memory, inside a parallel region. */
 static inline void *sn_cpu_thread_scratch(const sn_cpu_call *call)

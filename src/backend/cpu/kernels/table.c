@@ -35,5 +35,6 @@ const sn_cpu_kernels SN_CPU_NAME(sn_cpu_kernels) = {
             [SN_OP_OVERLAP] = SN_CPU_RUN(overlap),
             [SN_OP_ARGMAX] = SN_CPU_RUN(argmax),
             [SN_OP_NADAM] = SN_CPU_RUN(nadam),
+            [SN_OP_AVERAGE] = SN_CPU_RUN(average),
         },
 };

@@ -1,4 +1,4 @@
-/* One step of Nadam (Dozat 2016); the scalars of the step are in t, see op.h. */
+/* What follows the images of a batch: a step of Nadam (Dozat 2016), and running averages; see op.h. */
 #include <math.h>
 
 #include "backend/cpu/kernels/run.h"
@@ -23,5 +23,21 @@ void SN_CPU_RUN(nadam)(const sn_cpu_call *call)
             p[i] -= (a * g + b * m[i]) / (sqrtf(v[i] * c) + epsilon);
             grad[i] = 0;
         }
+    }
+}
+
+void SN_CPU_RUN(average)(const sn_cpu_call *call)
+{
+    const float *x = call->in[0];
+    float *a = call->out[0];
+    double share = *(const double *)call->in[1];
+    float keep = (float)(1 - share), take = (float)share;
+    int64_t count = sn_tensor_count(&call->op->outputs[0].desc), units = sn_cpu_chunks(count);
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t unit = 0; unit < units; unit++) {
+        sn_cpu_span s = sn_cpu_span_of(unit, count);
+#pragma omp simd
+        for (int64_t i = s.begin; i < s.begin + s.count; i++)
+            a[i] = keep * a[i] + take * x[i];
     }
 }
