@@ -56,6 +56,22 @@ void runner_close(op_runner *runner)
     *runner = (op_runner){0};
 }
 
+op_runner ref;
+
+int ref_open(void **state)
+{
+    (void)state;
+    ref = runner_open(&sn_backend_ref, 1);
+    return 0;
+}
+
+int ref_close(void **state)
+{
+    (void)state;
+    runner_close(&ref);
+    return 0;
+}
+
 /* Values as an operand's type; the caller frees. */
 static void *encode(const sn_operand *operand, const double *values)
 {

@@ -27,6 +27,11 @@ typedef struct op_runner {
 op_runner runner_open(const sn_backend *backend, int threads);
 void runner_close(op_runner *runner);
 
+/** The reference backend, between a group's setup and teardown. */
+extern op_runner ref;
+int ref_open(void **state);
+int ref_close(void **state);
+
 enum { NOT_IN_PLACE = -1 };
 
 /**

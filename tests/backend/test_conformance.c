@@ -74,8 +74,7 @@ static op_values *given, *expected;
 
 static int compute_expected(void **state)
 {
-    (void)state;
-    op_runner ref = runner_open(&sn_backend_ref, 1);
+    ref_open(state);
     given = calloc((size_t)op_case_count(), sizeof *given);
     expected = calloc((size_t)op_case_count(), sizeof *expected);
     assert_true(given != NULL && expected != NULL);
@@ -87,7 +86,7 @@ static int compute_expected(void **state)
         op_values_copy(&expected[index], &given[index], &which.op);
         op_run(&ref, &which.op, &expected[index]);
     }
-    runner_close(&ref);
+    ref_close(state);
     return 0;
 }
 

@@ -13,22 +13,6 @@ enum { MOST_PROBES = 48 }; /* elements of one input that are moved */
 
 static const double step = 1e-5, allowed = 1e-7; /* of the largest element, at least 1e-2 */
 
-static op_runner ref;
-
-static int open_ref(void **state)
-{
-    (void)state;
-    ref = runner_open(&sn_backend_ref, 1);
-    return 0;
-}
-
-static int close_ref(void **state)
-{
-    (void)state;
-    runner_close(&ref);
-    return 0;
-}
-
 static double dot(const double *a, const double *b, int64_t count)
 {
     double sum = 0;
@@ -303,5 +287,5 @@ int main(void)
         cmocka_unit_test(channel_dropout),
         cmocka_unit_test(loss),
     };
-    return cmocka_run_group_tests_name("gradients", tests, open_ref, close_ref);
+    return cmocka_run_group_tests_name("gradients", tests, ref_open, ref_close);
 }

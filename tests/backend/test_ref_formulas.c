@@ -7,22 +7,6 @@
 #include "fixtures/torch_operations.h"
 #include "harness.h"
 
-static op_runner ref;
-
-static int open_ref(void **state)
-{
-    (void)state;
-    ref = runner_open(&sn_backend_ref, 1);
-    return 0;
-}
-
-static int close_ref(void **state)
-{
-    (void)state;
-    runner_close(&ref);
-    return 0;
-}
-
 static void assert_close(const char *what, const double *is, const double *expected, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
@@ -522,5 +506,5 @@ int main(void)
         cmocka_unit_test(nadam_steps_are_those_of_pytorch),
         cmocka_unit_test(an_average_moves_by_its_share),
     };
-    return cmocka_run_group_tests_name("ref_formulas", tests, open_ref, close_ref);
+    return cmocka_run_group_tests_name("ref_formulas", tests, ref_open, ref_close);
 }
