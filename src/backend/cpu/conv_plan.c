@@ -67,6 +67,9 @@ static int64_t partials_of(const sn_op *op)
 static sn_conv_way choose_way(sn_winograd_plan *winograd, const sn_op *op)
 {
     const double cycles = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? 1.28 : 1.15;
+#ifdef SN_CONV_DIRECT_ONLY /* what the other ways are held against: scripts/seed_spread.sh */
+    return SN_CONV_DIRECT;
+#endif
     const bool deep = sn_deep_suits(op);
     double direct = cycles * (double)sn_op_multiply_adds(op) / SN_CONV_MAX_LANES;
     if (sn_winograd_plan_make(winograd, op, deep ? sn_deep_cycles(op) : direct))
