@@ -22,7 +22,7 @@ typedef struct search_options {
     int64_t iterations, workers;
     double hours;       /* that no training is begun after; 0: no limit */
     double trial_hours; /* 0: no limit */
-    bool stop_early;
+    const char *stop_early;
     double simulate; /* seconds of a made-up training; NOT_SIMULATED: real ones */
     double began;    /* when the command did, of sn_clock_now */
 } search_options;
@@ -58,8 +58,8 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
         {"hours", 0, CLI_NUMBER, "H", &options->hours,
          "begin no training after this time and end with the best so far; the same command goes on", 1e-9,
          1e6, false},
-        {"stop-early", 0, CLI_FLAG, NULL, &options->stop_early,
-         "stop a training when more than half of the earlier ones were better after as many epochs", 0, 0,
+        {"stop-early", 0, CLI_CHOICE, "none|median|halving", &options->stop_early,
+         "stop hopeless trainings: worse than half of the earlier ones, or not among the best third", 0, 0,
          false},
         {"trial-hours", 0, CLI_NUMBER, "H", &options->trial_hours,
          "give up a training that takes longer; the result then depends on the machine's speed", 0.0001, 1e6,
@@ -143,12 +143,6 @@ static double deadline(const search_options *options)
     return options->hours == 0 ? 0 : options->began + 3600 * options->hours;
 }
 
-/* The first epoch at which a training may be stopped, after a quarter of them; 0: it is not. */
-static int stop_early(const search_options *options, int epochs)
-{
-    return options->stop_early ? (epochs + 3) / 4 : 0;
-}
-
 /* All that the trajectory depends on, as the study keeps it; of what differs, the first is named. */
 static sn_status settings_agree(sn_study *study, const sn_trials *trials, double trial_hours, sn_error *error)
 {
@@ -197,7 +191,7 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
     double seconds;
     int workers = (int)options->workers, threads = trials->run.threads, cores = sn_threads_default();
     int64_t machine = cli_memory_default();
-    const cli_searching searching = {
+    cli_searching searching = {
         .space = trials->space,
         .objective = sn_trials_objective(trials),
         .algorithm = options->algorithm,
@@ -205,10 +199,10 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
         .iterations = (int)options->iterations,
         .workers = workers,
         .epochs = trials->run.options.epochs,
-        .stop_early = stop_early(options, trials->run.options.epochs),
         .memory = trials->run.memory > machine ? trials->run.memory : machine,
         .deadline = deadline(options),
     };
+    SN_TRY(sn_stopping_parse(&searching.stopping, options->stop_early, searching.epochs, error));
     if (workers > 1 && workers * threads > cores)
         sn_log(SN_LOG_WARNING, "%d workers of %d threads share %d cores; fewer of either are faster", workers,
                threads, cores);
@@ -276,7 +270,7 @@ static sn_status search_simulation(cli_context *context, sn_study **study, const
     sn_search_state state;
     double seconds;
     sn_simulation simulation = {.space = space, .seconds = options->simulate};
-    const cli_searching searching = {
+    cli_searching searching = {
         .space = space,
         .objective = sn_simulation_objective(&simulation),
         .algorithm = options->algorithm,
@@ -284,9 +278,9 @@ static sn_status search_simulation(cli_context *context, sn_study **study, const
         .iterations = (int)options->iterations,
         .workers = (int)options->workers,
         .epochs = SN_SIMULATION_EPOCHS,
-        .stop_early = stop_early(options, SN_SIMULATION_EPOCHS),
         .deadline = deadline(options),
     };
+    SN_TRY(sn_stopping_parse(&searching.stopping, options->stop_early, searching.epochs, error));
     SN_TRY(sn_study_open(study, options->output, error));
     SN_TRY(simulation_agrees(*study, space, options->trial_hours, error));
     SN_TRY(crew_create(&simulation.crew, options, 1, error));
@@ -307,6 +301,7 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
     search_options options = {.training = cli_training_defaults(),
                               .space = "segnas11",
                               .algorithm = "crs",
+                              .stop_early = "none",
                               .iterations = 300,
                               .workers = 1,
                               .simulate = NOT_SIMULATED,

@@ -79,7 +79,7 @@ static sn_status run(sn_search_state *state, sn_study *study, const cli_searchin
     int dimension = sn_space_dimensions(self->space);
     double *lower = NULL, *upper = NULL;
     const sn_search_options options = {.iterations = self->iterations,
-                                       .stop_early = self->stop_early,
+                                       .stopping = self->stopping,
                                        .workers = self->workers,
                                        .memory = self->memory,
                                        .deadline = self->deadline,

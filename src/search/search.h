@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "search/optimiser.h"
+#include "search/stopping.h"
 #include "study/study.h"
 
 /* docs/method.md section 7 */
@@ -121,11 +122,11 @@ typedef struct sn_search_observer {
 } sn_search_observer;
 
 typedef struct sn_search_options {
-    int iterations;  /* answers wanted, those already in the study counted */
-    int stop_early;  /* hopeless trainings (search/median.h) from this epoch on; 0: never */
-    int workers;     /* trainings at once, 1 to SN_SEARCH_WORKERS */
-    int64_t memory;  /* bytes that all of them may plan for together; 0: no limit */
-    double deadline; /* of sn_clock_now: no training is begun after it; 0: none */
+    int iterations;                     /* answers wanted, those already in the study counted */
+    sn_stopping_settings stopping;      /* of hopeless trainings */
+    int workers;                        /* trainings at once, 1 to SN_SEARCH_WORKERS */
+    int64_t memory;                     /* bytes that all of them may plan for together; 0: no limit */
+    double deadline;                    /* of sn_clock_now: no training is begun after it; 0: none */
     const sn_search_observer *observer; /* may be NULL */
 } sn_search_options;
 
@@ -141,7 +142,7 @@ typedef struct sn_search_options {
  *
  * @param[out] state     where it ended, also on error
  * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper,
- *                       stop_early
+ *                       stop_rule, stop_early
  * @param[in]  objective its settings are the caller's to store
  * @return SN_OK; SN_ERR_ARG the study was begun with another optimiser; SN_ERR_INPUT the study's questions
  * are not those of this optimiser; SN_ERR_INTERRUPTED; SN_ERR_IO; whatever the objective returns. All that

@@ -67,23 +67,26 @@ output_has ' ops=2,0,2 learning_rate=0.001 dropout=0.25 loss_exponent=0.4' # the
 grep -q '^ .*repeated' out && fail "points of 4001 x 501 values repeat: $(cat out)"
 
 # Hopeless trainings are stopped, in real processes: the same ones for any number of workers, and after a kill.
-early="search --simulate 0.02 --space segnas4 --iterations 70 --stop-early"
-expect 0 '*' $early -o early
-output_has 'trainings stopped early'
-expect 0 '*' $early -o early-3 --workers 3
-same_way early early-3
-"$program" search --simulate 0.2 --space segnas4 --iterations 70 --stop-early -o early-killed --workers 3 \
-    >/dev/null 2>&1 &
-running=$!
-sleep 0.6
-kill -KILL $running
-wait $running || true
-expect 0 '*' $early -o early-killed
-same_way early early-killed
-expect 0 '*' inspect early
-output_has 'stopped early, at epoch '
-expect 2 'segnas3d: early: this study was begun with stop_early 1, now stop_early is 0; *' \
-    search --simulate 0.02 --space segnas4 --iterations 70 -o early
+for rule in median halving; do
+    early="search --simulate 0.005 --space segnas4 --iterations 70 --stop-early $rule"
+    expect 0 '*' $early -o $rule
+    output_has 'trainings stopped early'
+    expect 0 '*' $early -o $rule-3 --workers 3
+    same_way $rule $rule-3
+    "$program" search --simulate 0.1 --space segnas4 --iterations 70 --stop-early $rule -o $rule-killed --workers 3 \
+        >/dev/null 2>&1 &
+    running=$!
+    sleep 0.6
+    kill -KILL $running
+    wait $running || true
+    expect 0 '*' $early -o $rule-killed
+    same_way $rule $rule-killed
+    expect 0 '*' inspect $rule
+    output_has 'stopped early, at epoch '
+done
+expect 2 'segnas3d: halving: this study was begun with stop_rule "halving", now stop_rule is "none"; *' \
+    search --simulate 0.02 --space segnas4 --iterations 70 -o halving
+expect 2 'segnas3d: search: option --stop-early: "mean" *' $simulate -o two --stop-early mean
 
 # What belongs to the result cannot be changed; what it cannot be used for is refused.
 expect 2 'segnas3d: one: this study was begun with algorithm "crs", now algorithm is "direct"; *' \
