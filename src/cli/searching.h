@@ -15,9 +15,10 @@ typedef struct cli_searching {
     uint32_t seed;
     int iterations, workers;
     sn_stopping_settings stopping;
-    int epochs;      /* of a training, to show */
-    int64_t memory;  /* as sn_search_options has it */
-    double deadline; /* likewise */
+    const double *start; /* the first question; NULL: the middle of the bounds */
+    int epochs;          /* of a training, to show */
+    int64_t memory;      /* as sn_search_options has it */
+    double deadline;     /* likewise */
 } cli_searching;
 
 /**

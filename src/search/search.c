@@ -384,7 +384,8 @@ static void iteration_rest(search *self, sn_study_iteration *iteration, sn_netwo
     iteration->outcome = network->used ? SN_OUTCOME_REPEATED : network->outcome;
     iteration->reason = network->reason;
     iteration->dice = network->dice;
-    self->state->ahead -= !network->used;
+    self->state->ahead -= !network->used && !network->taken;
+    self->state->taken += !network->used && network->taken;
     if (network->fresh && !network->used)
         self->state->counted_seconds += network->seconds;
     network->used = true;
@@ -468,8 +469,8 @@ static sn_status trainings_begin(bool *ended, search *self, sn_error *error)
 
 static json_t *reals_to_json(const double *values, int count)
 {
-    json_t *array = json_array();
-    for (int i = 0; i < count; i++)
+    json_t *array = values == NULL ? json_null() : json_array();
+    for (int i = 0; values != NULL && i < count; i++)
         json_array_append_new(array, json_real(values[i]));
     return array;
 }
@@ -478,11 +479,12 @@ static sn_status settings_agree(sn_study *study, const sn_optimiser_settings *op
                                 const sn_stopping_settings *stopping, sn_error *error)
 {
     json_t *settings =
-        json_pack("{s:s, s:s, s:i, s:i, s:I, s:o, s:o}", "algorithm", sn_optimiser_name(optimiser->algorithm),
-                  "stop_rule", sn_stopping_name(stopping->rule), "stop_early", stopping->first, "population",
-                  optimiser->population, "seed", (json_int_t)optimiser->seed, "lower",
-                  reals_to_json(optimiser->lower, optimiser->dimension), "upper",
-                  reals_to_json(optimiser->upper, optimiser->dimension));
+        json_pack("{s:s, s:s, s:i, s:i, s:I, s:o, s:o, s:o}", "algorithm",
+                  sn_optimiser_name(optimiser->algorithm), "stop_rule", sn_stopping_name(stopping->rule),
+                  "stop_early", stopping->first, "population", optimiser->population, "seed",
+                  (json_int_t)optimiser->seed, "lower", reals_to_json(optimiser->lower, optimiser->dimension),
+                  "upper", reals_to_json(optimiser->upper, optimiser->dimension), "start",
+                  reals_to_json(optimiser->start, optimiser->dimension));
     if (settings == NULL)
         return sn_error_set(error, SN_ERR_MEMORY, "out of memory: the optimiser's settings");
     sn_status status = sn_study_settings_agree(study, settings, error);
@@ -500,8 +502,10 @@ static sn_status trial_load(const sn_study_trial *trial, void *context, sn_error
         return SN_OK;
     SN_TRY(sn_ledger_network(&network, self->ledger, trial->network, error));
     SN_TRY(sn_network_learn(network, trial, error));
-    self->training_seconds += trial->seconds;
-    self->state->ahead += trial->first_iteration == 0;
+    if (trial->origin == NULL)
+        self->training_seconds += trial->seconds;
+    self->state->ahead += trial->origin == NULL && trial->first_iteration == 0;
+    self->state->taken += trial->origin != NULL && trial->first_iteration != 0;
 done:
     return status;
 }

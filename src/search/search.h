@@ -106,7 +106,8 @@ typedef struct sn_search_state {
     int running;         /* trainings under way */
     int stopped;         /* trainings of this call that were stopped: they were begun on a wrong guess */
     int hopeless;        /* trainings of this call that were stopped since they were hopeless */
-    int ahead;           /* trainings with a result that no answer rests on yet */
+    int ahead;           /* trainings of this study with a result that no answer rests on yet */
+    int taken;           /* networks that answers rest on and another study has trained */
     int least_epoch, most_epoch; /* that a running training has reached; 0: none has ended one */
     double counted_seconds;      /* of the trainings of this call that answers rest on */
     bool overtime;               /* it ended at its deadline, before it had its iterations */
@@ -141,7 +142,7 @@ typedef struct sn_search_options {
  * then ends with what it has.
  *
  * @param[out] state     where it ended, also on error
- * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper,
+ * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper, start,
  *                       stop_rule, stop_early
  * @param[in]  objective its settings are the caller's to store
  * @return SN_OK; SN_ERR_ARG the study was begun with another optimiser; SN_ERR_INPUT the study's questions

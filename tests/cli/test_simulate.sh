@@ -88,6 +88,25 @@ expect 2 'segnas3d: halving: this study was begun with stop_rule "halving", now 
     search --simulate 0.02 --space segnas4 --iterations 70 -o halving
 expect 2 'segnas3d: search: option --stop-early: "mean" *' $simulate -o two --stop-early mean
 
+# From an earlier study: its best network comes first, what it trained is taken over, for any number of workers and
+# when it is gone.
+warm="search --simulate 0.002 --space segnas4 --iterations 60 --algorithm isres --warm-start one"
+expect 0 '*' $warm -o warm
+output_has 'trainings taken over'
+expect 0 '*' $warm -o warm-3 --workers 3
+same_way warm warm-3
+best=$("$program" inspect one | grep '^best ')
+"$program" inspect warm | grep -q "^    1 .* ${best##* } " || fail "warm does not begin with $best"
+expect 0 '*' $warm -o warm-cut --iterations 20
+mv one gone
+expect 0 '*' $warm -o warm-cut
+same_way warm warm-cut
+expect 3 'segnas3d: one: not a study*' $warm -o warm-late
+[ ! -e warm-late ] || fail 'a search that cannot begin left files'
+mv gone one
+expect 2 'segnas3d: warm: this study was begun with warm_start "one", now warm_start is null; *' \
+    search --simulate 0.002 --space segnas4 --iterations 60 --algorithm isres -o warm
+
 # What belongs to the result cannot be changed; what it cannot be used for is refused.
 expect 2 'segnas3d: one: this study was begun with algorithm "crs", now algorithm is "direct"; *' \
     $simulate -o one --algorithm direct
