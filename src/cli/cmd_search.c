@@ -227,6 +227,11 @@ static sn_status finish(sn_study *study, const sn_trials *trials, const sn_searc
     sn_status status;
     const sn_train_observer observer = {.epoch_done = log_epoch};
     arch_of best = {state->best_iteration, NULL};
+    if (state->overtime && !sn_trials_has_model(trials->folder, state->best_network)) {
+        printf("%-32snone yet: the earlier study has not kept it; there is no time left to train it\n",
+               "model");
+        return SN_OK;
+    }
     SN_TRY(sn_study_iterations_visit(study, arch_find, &best, error));
     SN_TRY(sn_trials_restore(trials, state->best_network, best.text, &observer, error));
     SN_TRY(sn_trials_finish(trials->folder, state->best_network, error));

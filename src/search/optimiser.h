@@ -37,8 +37,7 @@ typedef struct sn_optimiser_settings {
     const double *upper; /* (dimension) > lower; a point may lie on it */
     uint32_t seed;       /* NLopt takes 32 bits */
     int population;      /* of sn_optimiser_population, or for CRS any > dimension */
-    const double
-        *start; /* (dimension) the first question; NULL: the middle of the bounds, as of DIRECT always */
+    const double *start; /* (dimension) the first question; NULL: the middle of the bounds, as DIRECT's is */
 } sn_optimiser_settings;
 
 /**

@@ -18,7 +18,7 @@ struct sn_search_reporter {
     int epoch;     /* that it has reached */
     double began;  /* the last attempt, monotonic seconds */
     bool stopping; /* it was told to stop */
-    bool hopeless; /* likewise, as hopeless, which gives its value */
+    bool hopeless; /* likewise, as hopeless, which gives it a value */
     double dice;   /* that value */
     bool crowded;  /* another training was under way at some time */
 };

@@ -142,8 +142,8 @@ typedef struct sn_search_options {
  * then ends with what it has.
  *
  * @param[out] state     where it ended, also on error
- * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper, start,
- *                       stop_rule, stop_early
+ * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper,
+ *                       start, stop_rule, stop_early
  * @param[in]  objective its settings are the caller's to store
  * @return SN_OK; SN_ERR_ARG the study was begun with another optimiser; SN_ERR_INPUT the study's questions
  * are not those of this optimiser; SN_ERR_INTERRUPTED; SN_ERR_IO; whatever the objective returns. All that

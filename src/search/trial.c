@@ -286,6 +286,14 @@ done:
     return status;
 }
 
+bool sn_trials_has_model(const char *folder, const char *network)
+{
+    char *path = NULL;
+    bool has = model_path(&path, folder, network, MODEL, NULL) == SN_OK && sn_path_exists(path);
+    sn_free(path);
+    return has;
+}
+
 sn_status sn_trials_restore(const sn_trials *trials, const char *best, const char *arch,
                             const sn_train_observer *observer, sn_error *error)
 {

@@ -37,6 +37,9 @@ sn_worker_handler sn_trial_handler;
  */
 sn_status sn_trials_tidy(sn_study *study, const char *best, double best_dice, sn_error *error);
 
+/** Whether the study has the model of a network. */
+bool sn_trials_has_model(const char *folder, const char *network);
+
 /**
  * Train the network of an answer once more where its model is not there, as of one that was taken over from a
  * study that has not kept it. In this process; goes on where it was interrupted.

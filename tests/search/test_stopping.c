@@ -218,7 +218,7 @@ static void any_number_of_workers_goes_the_same_way(void **state)
     for (int r = 0; r < RULES; r++) {
         for (int failing = NEVER; failing <= 1; failing++) {
             trainings trained = calm;
-            char name[32];
+            char name[48];
             trained.failing = failing;
             snprintf(name, sizeof name, "one-%d-%d", r, failing);
             json_t *one = search(&trained, name, 1, rules[r]);
