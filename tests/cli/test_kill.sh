@@ -14,7 +14,7 @@ expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 6 -o data --sp
     --structures "$root/examples/aal_merged.json"
 echo '{"n": {"lower": 1, "upper": 5}, "p": 1, "sup": 0, "res": {"lower": 0, "upper": 2}, "nodes": 2, "ops": [2]}' \
     >space.json
-search="search data --space space.json --size auto --epochs 40 --threads 1 --iterations 8"
+search="search data --space space.json --size auto --epochs 120 --threads 1 --iterations 8"
 expect 0 '*' $search -o calm
 
 # nap SECONDS: a random time up to this, from a list of random numbers.
@@ -30,7 +30,7 @@ for _ in $(seq $kills); do
     "$program" $search -o killed --workers 3 >/dev/null 2>&1 &
     running=$!
     for _ in 1 2; do # one or two workers, then the master; three deaths of one training would be a result
-        nap 0.3
+        nap 0.25
         worker=$(cat /proc/$running/task/$running/children 2>/dev/null) || worker=
         [ -z "$worker" ] || kill -KILL "${worker%% *}" 2>/dev/null || true
     done
@@ -40,7 +40,7 @@ for _ in $(seq $kills); do
     wait $running 2>/dev/null || got=$?
     [ "$got" -ne 137 ] || cut=$((cut + 1))
 done
-[ "$cut" -ge $((kills / 2)) ] || fail "only $cut of $kills searches were killed before their end"
+[ "$cut" -ge 5 ] || fail "only $cut of $kills searches were killed before their end"
 expect 0 '*' $search -o killed --workers 3
 for study in calm killed; do
     "$program" inspect $study --json | sed '/"pareto"/,$d' >$study.json # the rest has times in it
