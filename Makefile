@@ -4,8 +4,9 @@
 #   make demo   search, train and predict on a synthetic cohort, or on your data: make demo DATA=folder
 #   make test   build twice (release, sanitizers) and run all tests
 #   make bench  speed and memory beside PyTorch and oneDNN; make bench-full adds 128x128x128
+#   make luck DATA=folder  does an optimiser beat random points? docs/search.md; may take hours
 
-.PHONY: all test demo bench bench-full format clean
+.PHONY: all test demo bench bench-full luck format clean
 
 all:
 	@scripts/setup.sh
@@ -24,6 +25,9 @@ bench:
 
 bench-full:
 	@scripts/bench.sh full
+
+luck:
+	@scripts/luck.sh $(DATA)
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -393,6 +393,33 @@ void sn_space_reals(sn_reals *reals, const sn_space *space, const double *x)
             reals->value[sn_real_find(space->hypers[i].name)] = values[i];
 }
 
+/* What a network has of a hyperparameter; NaN: nothing. `op` counts the operations of the space. */
+static double hyper_of(const sn_hyper *hyper, int op, const sn_arch *arch, const sn_reals *reals)
+{
+    if (is_op(hyper))
+        return op < sn_arch_op_count(arch->nodes) ? arch->ops[op] : NAN;
+    if (!hyper->integer)
+        return reals->value[sn_real_find(hyper->name)];
+    return sn_arch_field_get(arch, (sn_arch_field)field_find(hyper->name));
+}
+
+void sn_space_encode(double *x, const sn_space *space, const sn_arch *arch, const sn_reals *reals)
+{
+    sn_space_middle(space, x);
+    for (int i = 0, k = 0, op = 0; i < space->count; i++) {
+        const sn_hyper *hyper = &space->hypers[i];
+        double value = hyper_of(hyper, op, arch, reals);
+        op += is_op(hyper);
+        if (!hyper->learned)
+            continue;
+        if (hyper->integer && !isnan(value))
+            x[k] = fmin(fmax(value, hyper->lower), hyper->upper - 1) + 0.5;
+        else if (!isnan(value))
+            x[k] = scale(hyper, fmin(fmax(value, hyper->lower), hyper->upper));
+        k++;
+    }
+}
+
 bool sn_space_has(const sn_space *space, const char *name)
 {
     return hyper_find(space, name) != NULL;

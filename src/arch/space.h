@@ -71,6 +71,15 @@ void sn_space_bounds(const sn_space *space, double *lower, double *upper);
 /** The middle of the bounds: where a search starts. */
 void sn_space_middle(const sn_space *space, double *x);
 
+/**
+ * The point that stands for an architecture and the reals that it is trained with: what sn_space_arch and
+ * sn_space_reals give of it is as near to them as the bounds and the fixed values allow. What they do not say,
+ * operations of a larger block or a NaN, is in the middle of the bounds.
+ *
+ * @param[out] x [sn_space_dimensions] of an integer the middle of its interval
+ */
+void sn_space_encode(double *x, const sn_space *space, const sn_arch *arch, const sn_reals *reals);
+
 /** Number of decoded points; INFINITY where a real one is learned. */
 double sn_space_size(const sn_space *space);
 

@@ -1,5 +1,6 @@
 /* segnas3d search: from a data set to the best network of a space. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -10,6 +11,7 @@
 #include "cli/training.h"
 #include "search/simulate.h"
 #include "search/trial.h"
+#include "search/warm.h"
 
 /* What each of several workers adds, as a share of a lone one: the rest are wrong guesses. */
 static const double WORTH_OF_A_WORKER = 0.75;
@@ -22,9 +24,10 @@ typedef struct search_options {
     int64_t iterations, workers;
     double hours;       /* that no training is begun after; 0: no limit */
     double trial_hours; /* 0: no limit */
-    bool stop_early;
-    double simulate; /* seconds of a made-up training; NOT_SIMULATED: real ones */
-    double began;    /* when the command did, of sn_clock_now */
+    const char *stop_early;
+    const char *warm_start; /* folder of an earlier study; NULL: none */
+    double simulate;        /* seconds of a made-up training; NOT_SIMULATED: real ones */
+    double began;           /* when the command did, of sn_clock_now */
 } search_options;
 
 /* A data set, or NULL where none is given: it is needed unless trainings are simulated. */
@@ -43,7 +46,7 @@ static sn_status dataset_check(const char *dataset, const search_options *option
 
 static sn_status parse(const char **dataset, search_options *options, int argc, char **argv, sn_error *error)
 {
-    cli_option table[CLI_TRAINING_OPTIONS + 10] = {
+    cli_option table[CLI_TRAINING_OPTIONS + 11] = {
         {"output", 'o', CLI_TEXT, "STUDY", &options->output, "the study's folder; an existing study goes on",
          0, 0, true},
         {"space", 0, CLI_TEXT, "segnas11|segnas4|segnas7|FILE", &options->space, "what is searched", 0, 0,
@@ -58,8 +61,11 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
         {"hours", 0, CLI_NUMBER, "H", &options->hours,
          "begin no training after this time and end with the best so far; the same command goes on", 1e-9,
          1e6, false},
-        {"stop-early", 0, CLI_FLAG, NULL, &options->stop_early,
-         "stop a training when more than half of the earlier ones were better after as many epochs", 0, 0,
+        {"stop-early", 0, CLI_CHOICE, "none|median|halving", &options->stop_early,
+         "stop hopeless trainings: worse than half of the earlier ones, or not among the best third", 0, 0,
+         false},
+        {"warm-start", 0, CLI_TEXT, "STUDY", &options->warm_start,
+         "begin at the best network of an earlier study, and do not train again what it has trained", 0, 0,
          false},
         {"trial-hours", 0, CLI_NUMBER, "H", &options->trial_hours,
          "give up a training that takes longer; the result then depends on the machine's speed", 0.0001, 1e6,
@@ -68,7 +74,7 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
          "try space, algorithm and workers without a data set: trainings that last so long and mean nothing",
          0, 1e6, false},
     };
-    cli_training_table(table + 9, &options->training);
+    cli_training_table(table + 10, &options->training);
     const cli_syntax syntax = {
         .command = "search",
         .usage = "(DATASET | --simulate SECONDS) -o STUDY [--space SPACE] [--iterations N]",
@@ -143,10 +149,13 @@ static double deadline(const search_options *options)
     return options->hours == 0 ? 0 : options->began + 3600 * options->hours;
 }
 
-/* The first epoch at which a training may be stopped, after a quarter of them; 0: it is not. */
-static int stop_early(const search_options *options, int epochs)
+/* What the search has of an earlier study. `*start` is the caller's, sn_free. */
+static sn_status warm_start(double **start, sn_study *study, const sn_space *space,
+                            const search_options *options, sn_error *error)
 {
-    return options->stop_early ? (epochs + 3) / 4 : 0;
+    if (options->warm_start != NULL && strcmp(options->algorithm, "direct") == 0)
+        sn_log(SN_LOG_WARNING, "--warm-start: DIRECT begins in the middle of the bounds all the same");
+    return sn_warm_start(start, study, options->warm_start, space, error);
 }
 
 /* All that the trajectory depends on, as the study keeps it; of what differs, the first is named. */
@@ -189,15 +198,58 @@ static sn_status crew_create(sn_crew **crew, const search_options *options, int 
     return sn_crew_create(crew, &how, error);
 }
 
+/* ---- the best network's model ---- */
+
+/* The architecture of an iteration. */
+typedef struct arch_of {
+    int number;
+    char *text; /* sn_free */
+} arch_of;
+
+static sn_status arch_find(const sn_study_iteration *iteration, void *context, sn_error *error)
+{
+    arch_of *self = context;
+    return iteration->number == self->number ? sn_string_copy(&self->text, iteration->arch, error) : SN_OK;
+}
+
+static sn_status log_epoch(const sn_train_epoch *epoch, void *context, sn_error *error)
+{
+    (void)context, (void)error;
+    sn_log(SN_LOG_INFO, "the best network's model: epoch %d  validation Dice %.4f", epoch->epoch,
+           epoch->dice);
+    return SN_OK;
+}
+
+/* Write best.safetensors; its network is trained again where an earlier study has not kept its model. */
+static sn_status finish(sn_study *study, const sn_trials *trials, const sn_search_state *state,
+                        sn_error *error)
+{
+    sn_status status;
+    const sn_train_observer observer = {.epoch_done = log_epoch};
+    arch_of best = {state->best_iteration, NULL};
+    if (state->overtime && !sn_trials_has_model(trials->folder, state->best_network)) {
+        printf("%-32snone yet: the earlier study has not kept it; there is no time left to train it\n",
+               "model");
+        return SN_OK;
+    }
+    SN_TRY(sn_study_iterations_visit(study, arch_find, &best, error));
+    SN_TRY(sn_trials_restore(trials, state->best_network, best.text, &observer, error));
+    SN_TRY(sn_trials_finish(trials->folder, state->best_network, error));
+    printf("%-32s%s/best.safetensors\n", "model", trials->folder);
+done:
+    sn_free(best.text);
+    return status;
+}
+
 static sn_status search_trials(cli_context *context, sn_study *study, sn_trials *trials,
                                const search_options *options, sn_error *error)
 {
     sn_status status;
     sn_search_state state;
-    double seconds;
+    double seconds, *start = NULL;
     int workers = (int)options->workers, threads = trials->run.threads, cores = sn_threads_default();
     int64_t machine = cli_memory_default();
-    const cli_searching searching = {
+    cli_searching searching = {
         .space = trials->space,
         .objective = sn_trials_objective(trials),
         .algorithm = options->algorithm,
@@ -205,22 +257,23 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
         .iterations = (int)options->iterations,
         .workers = workers,
         .epochs = trials->run.options.epochs,
-        .stop_early = stop_early(options, trials->run.options.epochs),
         .memory = trials->run.memory > machine ? trials->run.memory : machine,
         .deadline = deadline(options),
     };
+    SN_TRY(sn_stopping_parse(&searching.stopping, options->stop_early, searching.epochs, error));
     if (workers > 1 && workers * threads > cores)
         sn_log(SN_LOG_WARNING, "%d workers of %d threads share %d cores; fewer of either are faster", workers,
                threads, cores);
+    SN_TRY(warm_start(&start, study, trials->space, options, error));
+    searching.start = start;
     SN_TRY(crew_create(&trials->crew, options, threads, error));
     SN_TRY(cli_searching_run(&state, &seconds, context, study, &searching, error));
-    if (state.best_iteration > 0) {
-        SN_TRY(sn_trials_finish(trials->folder, state.best_network, error));
-        printf("%-32s%s/best.safetensors\n", "model", trials->folder);
-    }
+    if (state.best_iteration > 0)
+        SN_TRY(finish(study, trials, &state, error));
     cli_searching_print(&state, seconds, workers);
 done:
     sn_crew_free(trials->crew);
+    sn_free(start);
     return status;
 }
 
@@ -274,9 +327,9 @@ static sn_status search_simulation(cli_context *context, sn_study **study, const
 {
     sn_status status;
     sn_search_state state;
-    double seconds;
+    double seconds, *start = NULL;
     sn_simulation simulation = {.space = space, .seconds = options->simulate};
-    const cli_searching searching = {
+    cli_searching searching = {
         .space = space,
         .objective = sn_simulation_objective(&simulation),
         .algorithm = options->algorithm,
@@ -284,17 +337,20 @@ static sn_status search_simulation(cli_context *context, sn_study **study, const
         .iterations = (int)options->iterations,
         .workers = (int)options->workers,
         .epochs = SN_SIMULATION_EPOCHS,
-        .stop_early = stop_early(options, SN_SIMULATION_EPOCHS),
         .deadline = deadline(options),
     };
+    SN_TRY(sn_stopping_parse(&searching.stopping, options->stop_early, searching.epochs, error));
     SN_TRY(sn_study_open(study, options->output, error));
     SN_TRY(simulation_agrees(*study, space, options->trial_hours, error));
+    SN_TRY(warm_start(&start, *study, space, options, error));
+    searching.start = start;
     SN_TRY(crew_create(&simulation.crew, options, 1, error));
     SN_TRY(cli_searching_run(&state, &seconds, context, *study, &searching, error));
     printf("%-32snone: trainings were simulated\n", "model");
     cli_searching_print(&state, seconds, searching.workers);
 done:
     sn_crew_free(simulation.crew);
+    sn_free(start);
     return status;
 }
 
@@ -307,6 +363,7 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
     search_options options = {.training = cli_training_defaults(),
                               .space = "segnas11",
                               .algorithm = "crs",
+                              .stop_early = "none",
                               .iterations = 300,
                               .workers = 1,
                               .simulate = NOT_SIMULATED,

@@ -79,12 +79,12 @@ static sn_status run(sn_search_state *state, sn_study *study, const cli_searchin
     int dimension = sn_space_dimensions(self->space);
     double *lower = NULL, *upper = NULL;
     const sn_search_options options = {.iterations = self->iterations,
-                                       .stop_early = self->stop_early,
+                                       .stopping = self->stopping,
                                        .workers = self->workers,
                                        .memory = self->memory,
                                        .deadline = self->deadline,
                                        .observer = observer};
-    sn_optimiser_settings optimiser = {.dimension = dimension, .seed = self->seed};
+    sn_optimiser_settings optimiser = {.dimension = dimension, .seed = self->seed, .start = self->start};
     SN_TRY(sn_alloc(&lower, (size_t)dimension, sizeof *lower, error));
     SN_TRY(sn_alloc(&upper, (size_t)dimension, sizeof *upper, error));
     sn_space_bounds(self->space, lower, upper);
@@ -139,6 +139,8 @@ void cli_searching_print(const sn_search_state *state, double seconds, int worke
         printf("%-32s%d\n", "best iteration", state->best_iteration);
         printf("%-32s%.4f\n", "mean validation Dice", state->best_dice);
     }
+    if (state->taken > 0)
+        printf("%-32s%d\n", "trainings taken over", state->taken);
     if (state->hopeless > 0)
         printf("%-32s%d\n", "trainings stopped early", state->hopeless);
     if (workers > 1)

@@ -13,10 +13,12 @@ typedef struct cli_searching {
     sn_search_objective objective;
     const char *algorithm; /* a name that sn_optimiser_parse knows */
     uint32_t seed;
-    int iterations, workers, stop_early;
-    int epochs;      /* of a training, to show */
-    int64_t memory;  /* as sn_search_options has it */
-    double deadline; /* likewise */
+    int iterations, workers;
+    sn_stopping_settings stopping;
+    const double *start; /* the first question; NULL: the middle of the bounds */
+    int epochs;          /* of a training, to show */
+    int64_t memory;      /* as sn_search_options has it */
+    double deadline;     /* likewise */
 } cli_searching;
 
 /**

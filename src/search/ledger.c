@@ -147,6 +147,7 @@ sn_status sn_network_learn(sn_network *network, const sn_study_trial *trial, sn_
 {
     network->known = true;
     network->used = trial->first_iteration != 0;
+    network->taken = trial->origin != NULL;
     network->trial = trial->id;
     network->outcome = trial->outcome;
     network->dice = trial->dice;

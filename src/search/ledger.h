@@ -13,6 +13,7 @@ typedef struct sn_network {
     bool alone; /* it is to be trained while no other is: it was out of memory beside others */
     bool known; /* it has its result, and all below is set */
     bool used;  /* an iteration rests on it */
+    bool taken; /* it was taken over from another study */
     bool fresh; /* it was trained in this run of the program */
     int64_t trial;
     sn_outcome outcome; /* trained, memory or failed */
@@ -43,7 +44,7 @@ sn_status sn_ledger_point(sn_point **point, sn_ledger *ledger, const double *x, 
 /** Find a network by its key, made where it is new. `*network` is the ledger's and stays where it is. */
 sn_status sn_ledger_network(sn_network **network, sn_ledger *ledger, const char *key, sn_error *error);
 
-/** Note the result of a training: id, outcome, reason, dice, seconds and first_iteration of `trial`. */
+/** Note the result of a training: id, outcome, reason, dice, seconds, origin and first_iteration of `trial`. */
 sn_status sn_network_learn(sn_network *network, const sn_study_trial *trial, sn_error *error);
 
 /** A training that was or would have been stopped early is trained, with this Dice. `reason` is copied. */

@@ -107,6 +107,9 @@ static sn_status settings_check(const sn_optimiser_settings *settings, sn_error 
         if (!isfinite(lower) || !isfinite(upper) || lower >= upper)
             return sn_error_set(error, SN_ERR_ARG, "optimiser: bounds %g..%g of dimension %d are empty",
                                 lower, upper, i + 1);
+        if (settings->start != NULL && !(settings->start[i] >= lower && settings->start[i] <= upper))
+            return sn_error_set(error, SN_ERR_ARG, "optimiser: the start %g of dimension %d is not in %g..%g",
+                                settings->start[i], i + 1, lower, upper);
     }
     return SN_OK;
 }
@@ -154,7 +157,7 @@ static sn_status replay_check(const replay *self, nlopt_result result, sn_error 
     return SN_OK;
 }
 
-/* `start` (dimension) is the middle of the bounds; NLopt leaves its best point there. */
+/* `start` (dimension) is the first question; NLopt leaves its best point there. */
 static sn_status nlopt_run(replay *self, double *start, sn_error *error)
 {
     double least;
@@ -167,7 +170,7 @@ static sn_status nlopt_run(replay *self, double *start, sn_error *error)
     return status;
 }
 
-/* Question 1 is `x` (dimension), the middle of the bounds; question k is drawn with (seed, k). */
+/* Question 1 is `x` (dimension), the start; question k is drawn with (seed, k). */
 static sn_status random_run(replay *self, double *x, sn_error *error)
 {
     const sn_optimiser_settings *settings = self->settings;
@@ -199,7 +202,8 @@ sn_status sn_optimiser_follow(double *x, const sn_optimiser_settings *settings, 
     SN_TRY(values_check(values, count, error));
     SN_TRY(sn_alloc(&start, (size_t)settings->dimension, sizeof *start, error));
     for (int i = 0; i < settings->dimension; i++)
-        start[i] = (settings->lower[i] + settings->upper[i]) / 2;
+        start[i] =
+            settings->start != NULL ? settings->start[i] : (settings->lower[i] + settings->upper[i]) / 2;
     status = settings->algorithm == SN_OPTIMISER_RANDOM ? random_run(&self, start, error)
                                                         : nlopt_run(&self, start, error);
 done:

@@ -26,7 +26,7 @@ typedef enum sn_optimiser_algorithm {
     SN_OPTIMISER_DIRECT,  /* "direct": NLOPT_GN_DIRECT_L_RAND, whose ties are broken with the seed */
     SN_OPTIMISER_ISRES,   /* "isres": NLOPT_GN_ISRES */
     SN_OPTIMISER_ESCH,    /* "esch": NLOPT_GN_ESCH */
-    SN_OPTIMISER_RANDOM,  /* "random": the middle of the bounds, then uniform points, whatever the answers */
+    SN_OPTIMISER_RANDOM,  /* "random": the start, then uniform points, whatever the answers */
     SN_OPTIMISERS,
 } sn_optimiser_algorithm;
 
@@ -37,11 +37,12 @@ typedef struct sn_optimiser_settings {
     const double *upper; /* (dimension) > lower; a point may lie on it */
     uint32_t seed;       /* NLopt takes 32 bits */
     int population;      /* of sn_optimiser_population, or for CRS any > dimension */
+    const double *start; /* (dimension) the first question; NULL: the middle of the bounds, as DIRECT's is */
 } sn_optimiser_settings;
 
 /**
  * How many points an algorithm works with at once: CRS 10*(n_h+1), as in the paper; ISRES 20*(n_h+1) and ESCH
- * 40, NLopt's own; 0 where there is no population. The first question is the middle of the bounds.
+ * 40, NLopt's own; 0 where there is no population.
  */
 int sn_optimiser_population(sn_optimiser_algorithm algorithm, int dimension);
 

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "search/ahead.h"
-#include "search/median.h"
+#include "search/stopping.h"
 
 /* A training under way, or a worker that is idle. */
 struct sn_search_reporter {
@@ -18,7 +18,7 @@ struct sn_search_reporter {
     int epoch;     /* that it has reached */
     double began;  /* the last attempt, monotonic seconds */
     bool stopping; /* it was told to stop */
-    bool hopeless; /* likewise, by the median rule, which gives its value */
+    bool hopeless; /* likewise, as hopeless, which gives it a value */
     double dice;   /* that value */
     bool crowded;  /* another training was under way at some time */
 };
@@ -32,10 +32,10 @@ typedef struct search {
     const sn_search_options *options;
     const sn_search_observer *observer; /* never NULL */
     sn_ledger *ledger;
-    sn_median *median; /* NULL: no training is stopped early */
-    double *points;    /* (capacity, dimension), the first state->committed are set */
-    double *values;    /* (capacity) */
-    double *trained;   /* (capacity) answers of trainings, the first trained_count are set */
+    sn_stopping *stopping; /* NULL: no training is stopped early */
+    double *points;        /* (capacity, dimension), the first state->committed are set */
+    double *values;        /* (capacity) */
+    double *trained;       /* (capacity) answers of trainings, the first trained_count are set */
     int capacity, trained_count;
     const sn_network *asked;     /* that the next question waits for; NULL: none was asked yet */
     sn_search_reporter *workers; /* (options->workers) */
@@ -104,14 +104,14 @@ done:
     return status;
 }
 
-/* Stop the training that the next question waits for, where it is certain that the median rule stops it. */
+/* Stop the training that the next question waits for, where it is certain that the rule stops it. */
 static sn_status asked_judge(search *self, sn_error *error)
 {
     sn_verdict verdict;
-    if (self->median == NULL || self->asked == NULL || self->asked->worker == SN_NO_WORKER)
+    if (self->stopping == NULL || self->asked == NULL || self->asked->worker == SN_NO_WORKER)
         return SN_OK;
     sn_search_reporter *worker = &self->workers[self->asked->worker];
-    sn_status status = sn_median_judge(&verdict, self->median, self->study, worker->trial, error);
+    sn_status status = sn_stopping_judge(&verdict, self->stopping, self->study, worker->trial, error);
     if (status != SN_OK || verdict.epoch == 0)
         return status;
     if (!worker->stopping)
@@ -384,26 +384,27 @@ static void iteration_rest(search *self, sn_study_iteration *iteration, sn_netwo
     iteration->outcome = network->used ? SN_OUTCOME_REPEATED : network->outcome;
     iteration->reason = network->reason;
     iteration->dice = network->dice;
-    self->state->ahead -= !network->used;
+    self->state->ahead -= !network->used && !network->taken;
+    self->state->taken += !network->used && network->taken;
     if (network->fresh && !network->used)
         self->state->counted_seconds += network->seconds;
     network->used = true;
 }
 
-/* Judge a network that a first answer will rest on by the median rule, whether it was stopped or not. */
+/* Judge a network that a first answer will rest on by the rule, whether it was stopped or not. */
 static sn_status network_judge(search *self, sn_network *network, sn_error *error)
 {
     sn_status status;
     sn_verdict verdict;
     char reason[64];
-    if (self->median == NULL || network->used)
+    if (self->stopping == NULL || network->used)
         return SN_OK;
-    SN_TRY(sn_median_judge(&verdict, self->median, self->study, network->trial, error));
+    SN_TRY(sn_stopping_judge(&verdict, self->stopping, self->study, network->trial, error));
     snprintf(reason, sizeof reason, "stopped early, at epoch %d", verdict.epoch);
     if (verdict.epoch > 0)
         SN_TRY(sn_network_judge(network, verdict.dice, reason, error));
     if (network->outcome == SN_OUTCOME_TRAINED)
-        SN_TRY(sn_median_commit(self->median, self->study, network->trial, &verdict, error));
+        SN_TRY(sn_stopping_commit(self->stopping, self->study, network->trial, &verdict, error));
 done:
     return status;
 }
@@ -468,20 +469,22 @@ static sn_status trainings_begin(bool *ended, search *self, sn_error *error)
 
 static json_t *reals_to_json(const double *values, int count)
 {
-    json_t *array = json_array();
-    for (int i = 0; i < count; i++)
+    json_t *array = values == NULL ? json_null() : json_array();
+    for (int i = 0; values != NULL && i < count; i++)
         json_array_append_new(array, json_real(values[i]));
     return array;
 }
 
-static sn_status settings_agree(sn_study *study, const sn_optimiser_settings *optimiser, int stop_early,
-                                sn_error *error)
+static sn_status settings_agree(sn_study *study, const sn_optimiser_settings *optimiser,
+                                const sn_stopping_settings *stopping, sn_error *error)
 {
     json_t *settings =
-        json_pack("{s:s, s:i, s:i, s:I, s:o, s:o}", "algorithm", sn_optimiser_name(optimiser->algorithm),
-                  "stop_early", stop_early, "population", optimiser->population, "seed",
+        json_pack("{s:s, s:s, s:i, s:i, s:I, s:o, s:o, s:o}", "algorithm",
+                  sn_optimiser_name(optimiser->algorithm), "stop_rule", sn_stopping_name(stopping->rule),
+                  "stop_early", stopping->first, "population", optimiser->population, "seed",
                   (json_int_t)optimiser->seed, "lower", reals_to_json(optimiser->lower, optimiser->dimension),
-                  "upper", reals_to_json(optimiser->upper, optimiser->dimension));
+                  "upper", reals_to_json(optimiser->upper, optimiser->dimension), "start",
+                  reals_to_json(optimiser->start, optimiser->dimension));
     if (settings == NULL)
         return sn_error_set(error, SN_ERR_MEMORY, "out of memory: the optimiser's settings");
     sn_status status = sn_study_settings_agree(study, settings, error);
@@ -499,8 +502,10 @@ static sn_status trial_load(const sn_study_trial *trial, void *context, sn_error
         return SN_OK;
     SN_TRY(sn_ledger_network(&network, self->ledger, trial->network, error));
     SN_TRY(sn_network_learn(network, trial, error));
-    self->training_seconds += trial->seconds;
-    self->state->ahead += trial->first_iteration == 0;
+    if (trial->origin == NULL)
+        self->training_seconds += trial->seconds;
+    self->state->ahead += trial->origin == NULL && trial->first_iteration == 0;
+    self->state->taken += trial->origin != NULL && trial->first_iteration != 0;
 done:
     return status;
 }
@@ -520,9 +525,9 @@ static sn_status judgement_load(search *self, const sn_study_iteration *iteratio
     sn_network *network;
     sn_verdict verdict;
     SN_TRY(sn_ledger_network(&network, self->ledger, iteration->network, error));
-    SN_TRY(sn_median_judge(&verdict, self->median, self->study, iteration->trial, error));
+    SN_TRY(sn_stopping_judge(&verdict, self->stopping, self->study, iteration->trial, error));
     SN_TRY(sn_network_judge(network, iteration->dice, iteration->reason, error));
-    SN_TRY(sn_median_commit(self->median, self->study, iteration->trial, &verdict, error));
+    SN_TRY(sn_stopping_commit(self->stopping, self->study, iteration->trial, &verdict, error));
 done:
     return status;
 }
@@ -534,7 +539,7 @@ static sn_status iteration_load(const sn_study_iteration *iteration, void *conte
         return sn_error_set(error, SN_ERR_INPUT, "%s/study.db: damaged: iteration %d does not fit the others",
                             sn_study_folder(self->study), iteration->number);
     iteration_count(self, iteration);
-    bool judged = self->median != NULL && iteration->outcome == SN_OUTCOME_TRAINED;
+    bool judged = self->stopping != NULL && iteration->outcome == SN_OUTCOME_TRAINED;
     return judged ? judgement_load(self, iteration, error) : SN_OK;
 }
 
@@ -550,8 +555,8 @@ static sn_status search_load(search *self, sn_error *error)
     SN_TRY(sn_alloc(&self->trained, (size_t)self->capacity, sizeof(double), error));
     SN_TRY(sn_alloc(&self->workers, (size_t)self->options->workers, sizeof *self->workers, error));
     SN_TRY(sn_ledger_create(&self->ledger, self->objective, self->optimiser->dimension, error));
-    if (self->options->stop_early > 0)
-        SN_TRY(sn_median_create(&self->median, self->options->stop_early, error));
+    if (self->options->stopping.rule != SN_STOPPING_NONE)
+        SN_TRY(sn_stopping_create(&self->stopping, &self->options->stopping, error));
     SN_TRY(sn_study_trials_visit(self->study, trial_load, self, error));
     SN_TRY(sn_study_iterations_visit(self->study, iteration_load, self, error));
     time_estimate(self);
@@ -565,7 +570,7 @@ static void search_clear(search *self)
     self->state->stopped += self->state->running;
     self->state->running = 0;
     sn_ledger_free(self->ledger);
-    sn_median_free(self->median);
+    sn_stopping_free(self->stopping);
     sn_free(self->points);
     sn_free(self->values);
     sn_free(self->trained);
@@ -588,7 +593,7 @@ sn_status sn_search_run(sn_search_state *state, sn_study *study, const sn_optimi
         .observer = options->observer == NULL ? &nobody : options->observer,
     };
     *state = (sn_search_state){.iterations = options->iterations, .best_dice = NAN, .seconds_left = NAN};
-    SN_TRY(settings_agree(study, optimiser, options->stop_early, error));
+    SN_TRY(settings_agree(study, optimiser, &options->stopping, error));
     SN_TRY(search_load(&self, error));
     SN_TRY(sn_alloc(&x, (size_t)optimiser->dimension, sizeof *x, error));
     SN_TRY(answers_commit(&self, x, error));

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "search/optimiser.h"
+#include "search/stopping.h"
 #include "study/study.h"
 
 /* docs/method.md section 7 */
@@ -105,7 +106,8 @@ typedef struct sn_search_state {
     int running;         /* trainings under way */
     int stopped;         /* trainings of this call that were stopped: they were begun on a wrong guess */
     int hopeless;        /* trainings of this call that were stopped since they were hopeless */
-    int ahead;           /* trainings with a result that no answer rests on yet */
+    int ahead;           /* trainings of this study with a result that no answer rests on yet */
+    int taken;           /* networks that answers rest on and another study has trained */
     int least_epoch, most_epoch; /* that a running training has reached; 0: none has ended one */
     double counted_seconds;      /* of the trainings of this call that answers rest on */
     bool overtime;               /* it ended at its deadline, before it had its iterations */
@@ -121,11 +123,11 @@ typedef struct sn_search_observer {
 } sn_search_observer;
 
 typedef struct sn_search_options {
-    int iterations;  /* answers wanted, those already in the study counted */
-    int stop_early;  /* hopeless trainings (search/median.h) from this epoch on; 0: never */
-    int workers;     /* trainings at once, 1 to SN_SEARCH_WORKERS */
-    int64_t memory;  /* bytes that all of them may plan for together; 0: no limit */
-    double deadline; /* of sn_clock_now: no training is begun after it; 0: none */
+    int iterations;                     /* answers wanted, those already in the study counted */
+    sn_stopping_settings stopping;      /* of hopeless trainings */
+    int workers;                        /* trainings at once, 1 to SN_SEARCH_WORKERS */
+    int64_t memory;                     /* bytes that all of them may plan for together; 0: no limit */
+    double deadline;                    /* of sn_clock_now: no training is begun after it; 0: none */
     const sn_search_observer *observer; /* may be NULL */
 } sn_search_options;
 
@@ -141,7 +143,7 @@ typedef struct sn_search_options {
  *
  * @param[out] state     where it ended, also on error
  * @param[in]  study     open for writing; it gets the settings algorithm, population, seed, lower, upper,
- *                       stop_early
+ *                       start, stop_rule, stop_early
  * @param[in]  objective its settings are the caller's to store
  * @return SN_OK; SN_ERR_ARG the study was begun with another optimiser; SN_ERR_INPUT the study's questions
  * are not those of this optimiser; SN_ERR_INTERRUPTED; SN_ERR_IO; whatever the objective returns. All that

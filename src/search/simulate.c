@@ -59,14 +59,19 @@ static double training_loss(const sn_reals *reals)
     return loss;
 }
 
+/* A number in [0, 1) that is as good as random: of eight digits of a key. */
+static double key_chance(const char *key, int place)
+{
+    char digits[9] = "";
+    memcpy(digits, key + place, 8);
+    return (double)strtoul(digits, NULL, 16) / 0x1p32;
+}
+
 /* -ln Dice of a network with this key. */
 static double network_loss(const sn_arch *arch, const sn_block *block, const char *key)
 {
-    char digits[9] = "";
-    memcpy(digits, key, 8);
-    double chance = (double)strtoul(digits, NULL, 16) / 0x1p32; /* [0, 1) */
     return 0.15 + 0.3 * pow((arch->n - 24) / 25.0, 2) + 0.03 * pow(arch->p - 3, 2) + 0.02 * !arch->sup +
-           0.03 * !arch->res + block_loss(block) + 0.05 * chance;
+           0.03 * !arch->res + block_loss(block) + 0.05 * key_chance(key, 0);
 }
 
 static sn_status arch_judge(double *dice, char key[SN_HASH_TEXT], const sn_arch *arch, const sn_reals *reals,
@@ -86,6 +91,21 @@ sn_status sn_simulation_dice(double *dice, const sn_arch *arch, const sn_reals *
 {
     char key[SN_HASH_TEXT];
     return arch_judge(dice, key, arch, reals, error);
+}
+
+/* It comes near its end exponentially, by epoch E/5 to E/3 for the most part. */
+sn_status sn_simulation_course(double course[SN_SIMULATION_EPOCHS], const sn_arch *arch,
+                               const sn_reals *reals, sn_error *error)
+{
+    char key[SN_HASH_TEXT];
+    double dice;
+    sn_status status = arch_judge(&dice, key, arch, reals, error);
+    if (status != SN_OK)
+        return status;
+    double speed = 3 + 2 * key_chance(key, 8);
+    for (int i = 0; i < SN_SIMULATION_EPOCHS; i++)
+        course[i] = dice * (expm1(-speed * (i + 1) / SN_SIMULATION_EPOCHS) / expm1(-speed));
+    return SN_OK;
 }
 
 /* ---- the master's side ---- */
@@ -187,16 +207,14 @@ static sn_status pass_time(double seconds, sn_worker_reporter *reporter, sn_erro
     return SN_OK;
 }
 
-/* One epoch on the way to `dice`. */
+/* One epoch, that ends at `dice`. */
 static sn_status pass_epoch(int epoch, double dice, double seconds, sn_worker_reporter *reporter,
                             sn_error *error)
 {
     sn_status status;
     json_t *report = NULL;
-    double share = (double)epoch / SN_SIMULATION_EPOCHS;
     SN_TRY(pass_time(seconds / SN_SIMULATION_EPOCHS, reporter, error));
-    SN_TRY(
-        sn_crew_epoch(&report, epoch, 1 - share * dice, share * dice, seconds / SN_SIMULATION_EPOCHS, error));
+    SN_TRY(sn_crew_epoch(&report, epoch, 1 - dice, dice, seconds / SN_SIMULATION_EPOCHS, error));
     SN_TRY(sn_worker_report(reporter, report, error));
 done:
     json_decref(report);
@@ -210,15 +228,15 @@ sn_status sn_simulation_handler(json_t **result, const json_t *job, sn_worker_re
     const char *text;
     sn_arch arch;
     sn_reals reals;
-    double seconds, dice;
+    double seconds, course[SN_SIMULATION_EPOCHS];
     (void)context;
     SN_TRY(sn_json_number(&seconds, job, "simulated seconds", "job", error));
     SN_TRY(sn_json_string(&text, job, "arch", "job", error));
     SN_TRY(sn_reals_parse(&arch, &reals, text, error));
-    SN_TRY(sn_simulation_dice(&dice, &arch, &reals, error));
+    SN_TRY(sn_simulation_course(course, &arch, &reals, error));
     for (int epoch = 1; epoch <= SN_SIMULATION_EPOCHS; epoch++)
-        SN_TRY(pass_epoch(epoch, dice, seconds, reporter, error));
-    *result = json_pack("{s:f, s:{}}", "dice", dice, "labels");
+        SN_TRY(pass_epoch(epoch, course[epoch - 1], seconds, reporter, error));
+    *result = json_pack("{s:f, s:{}}", "dice", course[SN_SIMULATION_EPOCHS - 1], "labels");
     if (*result == NULL)
         status = sn_error_set(error, SN_ERR_MEMORY, "out of memory: a trial's result");
 done:

@@ -10,7 +10,7 @@
 #include "search/crew.h"
 #include "search/worker.h"
 
-enum { SN_SIMULATION_EPOCHS = 4 }; /* that a training reports */
+enum { SN_SIMULATION_EPOCHS = 9 }; /* that a training reports */
 
 typedef struct sn_simulation {
     const sn_space *space;
@@ -30,6 +30,15 @@ sn_search_objective sn_simulation_objective(sn_simulation *simulation);
  * @return SN_OK; SN_ERR_ARG an illegal block; SN_ERR_MEMORY
  */
 sn_status sn_simulation_dice(double *dice, const sn_arch *arch, const sn_reals *reals, sn_error *error);
+
+/**
+ * The validation Dice of a network after each epoch; the last is sn_simulation_dice. Some networks learn fast
+ * and some slowly, which is as good as random, so that courses cross.
+ *
+ * @return as sn_simulation_dice
+ */
+sn_status sn_simulation_course(double course[SN_SIMULATION_EPOCHS], const sn_arch *arch,
+                               const sn_reals *reals, sn_error *error);
 
 /** Whether a job is one of a simulation: then it is sn_simulation_handler's. */
 bool sn_simulation_owns(const json_t *job);

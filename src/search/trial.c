@@ -286,6 +286,47 @@ done:
     return status;
 }
 
+bool sn_trials_has_model(const char *folder, const char *network)
+{
+    char *path = NULL;
+    bool has = model_path(&path, folder, network, MODEL, NULL) == SN_OK && sn_path_exists(path);
+    sn_free(path);
+    return has;
+}
+
+sn_status sn_trials_restore(const sn_trials *trials, const char *best, const char *arch,
+                            const sn_train_observer *observer, sn_error *error)
+{
+    sn_status status;
+    sn_task_run run = trials->run;
+    sn_reals reals;
+    sn_train_result result = {0};
+    char key[SN_HASH_TEXT];
+    char *model = NULL, *checkpoint = NULL;
+    SN_TRY(model_path(&model, trials->folder, best, MODEL, error));
+    if (sn_path_exists(model))
+        goto done;
+    SN_TRY(model_path(&checkpoint, trials->folder, best, CHECKPOINT, error));
+    SN_TRY(sn_reals_parse(&run.arch, &reals, arch, error));
+    sn_train_options_adopt(&run.options, &reals);
+    run.checkpoint = checkpoint;
+    SN_TRY(sn_task_key(key, trials->task, &run, error));
+    if (strcmp(key, best) != 0)
+        status = sn_error_set(error, SN_ERR_FAILED,
+                              "%s: the model of the best network, %s, is missing, and on this processor it "
+                              "would be another one; train it with `train --study`",
+                              trials->folder, arch);
+    else
+        status = sn_task_train(&result, trials->task, &run, model, observer, error);
+    if (status == SN_OK)
+        unlink(checkpoint);
+done:
+    sn_train_result_clear(&result);
+    sn_free(model);
+    sn_free(checkpoint);
+    return status;
+}
+
 sn_status sn_trials_finish(const char *folder, const char *best, sn_error *error)
 {
     sn_status status;

@@ -37,6 +37,21 @@ sn_worker_handler sn_trial_handler;
  */
 sn_status sn_trials_tidy(sn_study *study, const char *best, double best_dice, sn_error *error);
 
+/** Whether the study has the model of a network. */
+bool sn_trials_has_model(const char *folder, const char *network);
+
+/**
+ * Train the network of an answer once more where its model is not there, as of one that was taken over from a
+ * study that has not kept it. In this process; goes on where it was interrupted.
+ *
+ * @param[in] best   key of the network
+ * @param[in] arch   of an iteration that rests on it
+ * @param[in] observer may be NULL
+ * @return as sn_task_train; SN_ERR_FAILED on this processor it is another training
+ */
+sn_status sn_trials_restore(const sn_trials *trials, const char *best, const char *arch,
+                            const sn_train_observer *observer, sn_error *error);
+
 /** Write the model of network `best` (a key) to STUDY/best.safetensors. SN_ERR_INPUT missing; SN_ERR_IO. */
 sn_status sn_trials_finish(const char *folder, const char *best, sn_error *error);
 

@@ -8,7 +8,7 @@
 
 enum {
     APPLICATION_ID = 0x534e3344, /* "SN3D", in the file's header: tells a study from other databases */
-    SCHEMA_VERSION = 3,          /* 1: before retries were told; 2: before step times were */
+    SCHEMA_VERSION = 4,          /* before retries: 1; before step times: 2; before halving, warm starts: 3 */
     BUSY_MILLISECONDS = 10000,   /* readers and writer exclude each other only for moments */
 };
 
@@ -60,8 +60,19 @@ static const char schema_2[] = "CREATE TABLE retries ("
 static const char schema_3[] = "ALTER TABLE trials ADD COLUMN step_seconds REAL;"
                                "INSERT INTO settings VALUES ('loss_exponent', '0.3'), ('stop_early', '0');";
 
+/* What version 4 has beside version 3, which knew one rule to stop trainings and began from nothing. */
+static const char schema_4[] =
+    "ALTER TABLE trials ADD COLUMN origin TEXT;" /* the study that it was taken over from; NULL: this one */
+    "INSERT INTO settings VALUES ('warm_start', 'null'), ('start', 'null');"
+    "INSERT INTO settings SELECT 'stop_rule', iif(value = '0', '\"none\"', '\"median\"')"
+    " FROM settings WHERE name = 'stop_early';";
+
 /* An older version's tables as if they were this one's, for a reader; a temporary view hides the table. */
-static const char view_3[] = "CREATE TEMP VIEW trials AS SELECT *, NULL AS step_seconds FROM main.trials;";
+static const char *const views[] = {
+    [1] = "CREATE TEMP VIEW trials AS SELECT *, NULL AS step_seconds, NULL AS origin FROM main.trials;",
+    [2] = "CREATE TEMP VIEW trials AS SELECT *, NULL AS step_seconds, NULL AS origin FROM main.trials;",
+    [3] = "CREATE TEMP VIEW trials AS SELECT *, NULL AS origin FROM main.trials;",
+};
 
 sn_status sn_store_error(const sn_study *study, sn_error *error)
 {
@@ -194,7 +205,7 @@ done:
 /* Bring a study of an older version to this one, step by step. */
 static sn_status schema_migrate(sn_study *study, int64_t version, sn_error *error)
 {
-    static const char *const steps[] = {[2] = schema_2, [3] = schema_3};
+    static const char *const steps[] = {[2] = schema_2, [3] = schema_3, [4] = schema_4};
     sn_status status = SN_OK;
     char mark[48];
     for (int64_t next = version + 1; next <= SCHEMA_VERSION; next++) {
@@ -212,8 +223,8 @@ static sn_status schema_view(sn_study *study, sn_error *error)
     sn_status status;
     int64_t version;
     SN_TRY(query_integer(&version, study, "PRAGMA user_version", error));
-    if (version < 3)
-        SN_TRY(sn_store_exec(study, view_3, error));
+    if (version < SCHEMA_VERSION)
+        SN_TRY(sn_store_exec(study, views[version], error));
 done:
     return status;
 }

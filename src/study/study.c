@@ -139,13 +139,13 @@ void sn_study_close(sn_study *study)
     sn_free(study);
 }
 
-/* Nothing was begun in it. */
-static sn_status study_is_empty(bool *empty, sn_study *study, sn_error *error)
+sn_status sn_study_is_empty(bool *empty, sn_study *study, sn_error *error)
 {
     sn_status status;
     sqlite3_stmt *statement = NULL;
     bool row;
-    SN_TRY(sn_store_prepare(&statement, study, "SELECT 1 FROM trials UNION ALL SELECT 1 FROM iterations",
+    SN_TRY(sn_store_prepare(&statement, study,
+                            "SELECT 1 FROM trials WHERE origin IS NULL UNION ALL SELECT 1 FROM iterations",
                             error));
     SN_TRY(sn_store_step(&row, study, statement, error));
     *empty = !row;
@@ -157,7 +157,7 @@ done:
 void sn_study_abandon(sn_study *study)
 {
     bool empty;
-    if (study != NULL && study_is_empty(&empty, study, NULL) == SN_OK && empty) {
+    if (study != NULL && sn_study_is_empty(&empty, study, NULL) == SN_OK && empty) {
         sqlite3_close(study->db); /* removes its own files beside study.db */
         study->db = NULL;
         study_remove(study->folder);
@@ -261,7 +261,7 @@ sn_status sn_study_settings_agree(sn_study *study, const json_t *settings, sn_er
     const char *name;
     json_t *value;
     SN_TRY(sn_store_exec(study, "BEGIN IMMEDIATE", error));
-    status = study_is_empty(&empty, study, error);
+    status = sn_study_is_empty(&empty, study, error);
     json_object_foreach((json_t *)settings, name, value)
     {
         if (status == SN_OK)

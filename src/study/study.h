@@ -49,8 +49,11 @@ sn_status sn_study_open_read(sn_study **study, const char *folder, sn_error *err
 /** Close and unlock; NULL is allowed. */
 void sn_study_close(sn_study *study);
 
-/** Close a study whose search failed; one without trials and iterations is removed. NULL is allowed. */
+/** Close a study whose search failed; one in which nothing was done is removed. NULL is allowed. */
 void sn_study_abandon(sn_study *study);
+
+/** Whether nothing was done in a study yet: no iteration, and no training but what was taken over. */
+sn_status sn_study_is_empty(bool *empty, sn_study *study, sn_error *error);
 
 /** The study's folder as it was given; the study's. */
 const char *sn_study_folder(const sn_study *study);
@@ -65,7 +68,7 @@ sn_status sn_study_setting_get(json_t **value, sn_study *study, const char *name
 
 /**
  * Hold the settings of a command against those the study was begun with: all that a result or the order of
- * questions depends on. A study without trials and iterations takes them, whatever it was given before.
+ * questions depends on. A study in which nothing was done takes them, whatever it was given before.
  *
  * @param[in] settings object: option name without dashes -> value; compared exactly (json_equal)
  * @return SN_OK; SN_ERR_ARG one differs, or the study was begun without it (names it, both values and the
@@ -131,6 +134,7 @@ typedef struct sn_study_trial {
     const char *labels;    /* JSON object, label name -> validation Dice; NULL where it is not trained */
     double seconds;        /* the last attempt took */
     double step_seconds;   /* median of an image's training step; NaN where it was not measured */
+    const char *origin;    /* the study that it was taken over from; NULL: it was trained for this one */
     int first_iteration;   /* the first iteration that rests on it; 0: none yet */
 } sn_study_trial;
 
@@ -162,6 +166,15 @@ sn_status sn_study_trial_find(sn_study *study, const char *network, sn_study_tri
 /** Visit all trials in the order in which they were first begun. */
 sn_status sn_study_trials_visit(sn_study *study, sn_study_trial_visitor *visitor, void *context,
                                 sn_error *error);
+
+/**
+ * Take over the trainings that an earlier study ran to their end, with their epochs, each under its key; what
+ * was taken over before goes. For a study in which nothing was done yet.
+ *
+ * @param[out] count of trainings
+ * @return SN_OK; SN_ERR_IO: nothing was changed
+ */
+sn_status sn_study_take_over(int *count, sn_study *study, sn_study *earlier, sn_error *error);
 
 /** A trained network that iterations rest on, by what one may choose it for. */
 typedef struct sn_study_choice {

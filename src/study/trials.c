@@ -4,7 +4,7 @@
 
 #define TRIAL_COLUMNS                                                                                        \
     "id, network, arch, parameters, planned_bytes, attempts, started, finished, outcome, reason, dice, "     \
-    "labels, seconds, step_seconds, (SELECT min(number) FROM iterations WHERE trial = id)"
+    "labels, seconds, step_seconds, origin, (SELECT min(number) FROM iterations WHERE trial = id)"
 
 sn_status sn_study_trial_begin(int64_t *id, sn_study *study, const sn_study_trial *trial, sn_error *error)
 {
@@ -105,7 +105,8 @@ static sn_status rows_visit(sn_study *study, sqlite3_stmt *statement, sn_study_t
             .labels = sn_store_text(statement, 11),
             .seconds = sn_store_real(statement, 12),
             .step_seconds = sn_store_real(statement, 13),
-            .first_iteration = sqlite3_column_int(statement, 14),
+            .origin = sn_store_text(statement, 14),
+            .first_iteration = sqlite3_column_int(statement, 15),
         };
         if (trial.finished != 0)
             SN_TRY(sn_store_outcome(&trial.outcome, study, statement, 8, error));

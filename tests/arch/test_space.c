@@ -74,6 +74,45 @@ static void the_middle_of_segnas4_is_20_4_1_1(void **state)
     sn_space_clear(&space);
 }
 
+/* Of each value of each hyperparameter: what is encoded decodes to the same. */
+static void a_point_that_is_encoded_decodes_to_the_same(void **state)
+{
+    (void)state;
+    sn_space space = space_of("segnas11");
+    double low[MAX_X], high[MAX_X], x[MAX_X], again[MAX_X];
+    sn_arch arch, decoded;
+    sn_reals reals;
+    sn_space_bounds(&space, low, high);
+    for (int k = 0; k < 11; k++) {
+        for (int value = (int)low[k]; value < (int)high[k]; value++) {
+            for (int i = 0; i < 11; i++)
+                x[i] = high[i] - 0.25 - (i + k) % 2;
+            x[k] = value + 0.75;
+            sn_space_arch(&arch, &space, x);
+            sn_space_reals(&reals, &space, x);
+            sn_space_encode(again, &space, &arch, &reals);
+            sn_space_arch(&decoded, &space, again);
+            assert_true(sn_arch_equal(&arch, &decoded));
+            assert_true(again[k] == (k < 5 || k - 5 < sn_arch_op_count(arch.nodes) ? value + 0.5 : 3.5));
+        }
+    }
+    sn_space_clear(&space);
+}
+
+static void what_is_out_of_bounds_is_encoded_as_the_nearest(void **state)
+{
+    (void)state;
+    sn_space space = space_of("segnas11");
+    double x[MAX_X];
+    sn_arch arch = arch_of("n=40 p=1 sup=0 res=1 nodes=2 ops=2");
+    sn_reals reals = SN_REALS_INIT;
+    sn_space_encode(x, &space, &arch, &reals);
+    assert_true(x[0] == 32.5 && x[1] == 2.5 && x[2] == 0.5 && x[3] == 1.5 && x[4] == 2.5 && x[5] == 2.5);
+    for (int k = 6; k < 11; k++)
+        assert_true(x[k] == 3.5); /* not said */
+    sn_space_clear(&space);
+}
+
 static void points_of_segnas7_keep_the_fixed_values_and_drop_unused_operations(void **state)
 {
     (void)state;
@@ -201,7 +240,7 @@ static void a_learning_rate_is_learned_by_its_logarithm(void **state)
 {
     (void)state;
     sn_space space = space_of_text(real_text);
-    double lower[2], upper[2], middle[2];
+    double lower[2], upper[2], middle[2], again[2];
     sn_reals reals;
     sn_arch arch;
     assert_int_equal(sn_space_dimensions(&space), 2);
@@ -219,6 +258,12 @@ static void a_learning_rate_is_learned_by_its_logarithm(void **state)
     sn_space_reals(&reals, &space, upper);
     assert_true(reals.value[SN_REAL_LEARNING_RATE] == 2.5e-2 && reals.value[SN_REAL_DROPOUT] == 0.5);
     sn_space_arch(&arch, &space, middle);
+    reals.value[SN_REAL_LEARNING_RATE] = 0.00215;
+    reals.value[SN_REAL_DROPOUT] = NAN; /* not said: the middle */
+    sn_space_encode(again, &space, &arch, &reals);
+    assert_true(again[0] == log10(0.00215) && again[1] == middle[1]);
+    sn_space_reals(&reals, &space, again);
+    assert_true(reals.value[SN_REAL_LEARNING_RATE] == 0.00215);
     assert_true(arch.n == 9 && sn_space_has(&space, "dropout") && !sn_space_has(&space, "depth"));
     sn_space_clear(&space);
     space = space_of("segnas4");
@@ -296,6 +341,8 @@ int main(void)
         cmocka_unit_test(sizes_are_those_of_the_paper),
         cmocka_unit_test(every_value_up_to_the_closed_bound_decodes_into_the_half_open_set),
         cmocka_unit_test(the_middle_of_segnas4_is_20_4_1_1),
+        cmocka_unit_test(a_point_that_is_encoded_decodes_to_the_same),
+        cmocka_unit_test(what_is_out_of_bounds_is_encoded_as_the_nearest),
         cmocka_unit_test(points_of_segnas7_keep_the_fixed_values_and_drop_unused_operations),
         cmocka_unit_test(spaces_survive_json),
         cmocka_unit_test(a_file_says_what_is_learned_in_which_order),

@@ -41,6 +41,21 @@ cmp -s before.txt after.txt || fail "a refused command changed the study: $(diff
 expect 2 'segnas3d: *--memory*' $search -o tight --iterations 4 --memory 1K
 [ ! -e tight ] || fail 'a search that cannot begin left files'
 
+# From an earlier study: its best network comes first, with its model; where another one is the best and the earlier
+# study has not kept its model, that is trained again.
+best=$("$program" inspect whole --json | sed -n '/^  "best"/,$s/.*"arch": "\(.*\)".*/\1/p' | head -n 1)
+other='{"n": {"lower": 1, "upper": 4}, "p": 1, "sup": 0, "nodes": 2, "ops": [2], "res": '
+case $best in
+*res=1*) echo "${other}0}" >other.json ;;
+*) echo "${other}1}" >other.json ;;
+esac
+warm="search data --size auto --epochs 1 --threads 1 --warm-start whole"
+expect 0 '*' $warm --space space.json --iterations 1 -o warm
+output_has 'trainings taken over            1'
+cmp -s whole/best.safetensors warm/best.safetensors || fail 'the model of the best network was not taken over'
+expect 0 '*' $warm --space other.json --iterations 12 -o warm-other
+expect 0 '*' inspect warm-other/best.safetensors
+
 # What a space says of the training is found, written down, and had again by train, whose key is the trial's.
 echo '{"n": 2, "p": 1, "sup": 0, "nodes": 2, "ops": [2], "learning_rate": {"lower": 1e-4, "upper": 1e-2},
     "dropout": {"lower": 0, "upper": 0.3}, "loss_exponent": 0.5}' >real.json

@@ -67,23 +67,45 @@ output_has ' ops=2,0,2 learning_rate=0.001 dropout=0.25 loss_exponent=0.4' # the
 grep -q '^ .*repeated' out && fail "points of 4001 x 501 values repeat: $(cat out)"
 
 # Hopeless trainings are stopped, in real processes: the same ones for any number of workers, and after a kill.
-early="search --simulate 0.02 --space segnas4 --iterations 70 --stop-early"
-expect 0 '*' $early -o early
-output_has 'trainings stopped early'
-expect 0 '*' $early -o early-3 --workers 3
-same_way early early-3
-"$program" search --simulate 0.2 --space segnas4 --iterations 70 --stop-early -o early-killed --workers 3 \
-    >/dev/null 2>&1 &
-running=$!
-sleep 0.6
-kill -KILL $running
-wait $running || true
-expect 0 '*' $early -o early-killed
-same_way early early-killed
-expect 0 '*' inspect early
-output_has 'stopped early, at epoch '
-expect 2 'segnas3d: early: this study was begun with stop_early 1, now stop_early is 0; *' \
-    search --simulate 0.02 --space segnas4 --iterations 70 -o early
+for rule in median halving; do
+    early="search --simulate 0.005 --space segnas4 --iterations 70 --stop-early $rule"
+    expect 0 '*' $early -o $rule
+    output_has 'trainings stopped early'
+    expect 0 '*' $early -o $rule-3 --workers 3
+    same_way $rule $rule-3
+    "$program" search --simulate 0.1 --space segnas4 --iterations 70 --stop-early $rule -o $rule-killed --workers 3 \
+        >/dev/null 2>&1 &
+    running=$!
+    sleep 0.6
+    kill -KILL $running
+    wait $running || true
+    expect 0 '*' $early -o $rule-killed
+    same_way $rule $rule-killed
+    expect 0 '*' inspect $rule
+    output_has 'stopped early, at epoch '
+done
+expect 2 'segnas3d: halving: this study was begun with stop_rule "halving", now stop_rule is "none"; *' \
+    search --simulate 0.02 --space segnas4 --iterations 70 -o halving
+expect 2 'segnas3d: search: option --stop-early: "mean" *' $simulate -o two --stop-early mean
+
+# From an earlier study: its best network comes first, what it trained is taken over, for any number of workers and
+# when it is gone.
+warm="search --simulate 0.002 --space segnas4 --iterations 60 --algorithm isres --warm-start one"
+expect 0 '*' $warm -o warm
+output_has 'trainings taken over'
+expect 0 '*' $warm -o warm-3 --workers 3
+same_way warm warm-3
+best=$("$program" inspect one | grep '^best ')
+"$program" inspect warm | grep -q "^    1 .* ${best##* } " || fail "warm does not begin with $best"
+expect 0 '*' $warm -o warm-cut --iterations 20
+mv one gone
+expect 0 '*' $warm -o warm-cut
+same_way warm warm-cut
+expect 3 'segnas3d: one: not a study*' $warm -o warm-late
+[ ! -e warm-late ] || fail 'a search that cannot begin left files'
+mv gone one
+expect 2 'segnas3d: warm: this study was begun with warm_start "one", now warm_start is null; *' \
+    search --simulate 0.002 --space segnas4 --iterations 60 --algorithm isres -o warm
 
 # What belongs to the result cannot be changed; what it cannot be used for is refused.
 expect 2 'segnas3d: one: this study was begun with algorithm "crs", now algorithm is "direct"; *' \

@@ -65,8 +65,12 @@ static course search_to(int iterations, sn_optimiser_algorithm algorithm, uint32
     sn_search_objective points = sn_simulation_objective(&simulation);
     hall workplace = {.train = train, .length = length, .space = &points};
     sn_search_objective objective = hall_objective(&workplace);
-    sn_optimiser_settings optimiser = {algorithm, DIMENSION, lower,
-                                       upper,     seed,      sn_optimiser_population(algorithm, DIMENSION)};
+    sn_optimiser_settings optimiser = {.algorithm = algorithm,
+                                       .dimension = DIMENSION,
+                                       .lower = lower,
+                                       .upper = upper,
+                                       .seed = seed,
+                                       .population = sn_optimiser_population(algorithm, DIMENSION)};
     sn_search_options options = {.iterations = iterations, .workers = workers};
     snprintf(path, sizeof path, "%s/study", folder);
     assert_int_equal(sn_study_open(&study, path, NULL), SN_OK);

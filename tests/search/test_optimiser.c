@@ -233,6 +233,21 @@ static void the_first_question_is_the_middle_of_the_bounds(void **state)
         assert_true(x[i] == (lower[i] + upper[i]) / 2);
 }
 
+static void the_first_question_is_the_start_where_one_is_given(void **state)
+{
+    (void)state;
+    static const double start[] = {9.5, 5.25, 0.5, 1};
+    double x[4];
+    for (int algorithm = 0; algorithm < SN_OPTIMISERS; algorithm++) {
+        sn_optimiser_settings settings = make_settings(4, 1);
+        settings.algorithm = (sn_optimiser_algorithm)algorithm;
+        settings.population = sn_optimiser_population(settings.algorithm, 4);
+        settings.start = start;
+        assert_int_equal(sn_optimiser_ask(x, &settings, NULL, NULL, 0, NULL), SN_OK);
+        assert_int_equal(memcmp(x, start, sizeof x) == 0, algorithm != SN_OPTIMISER_DIRECT);
+    }
+}
+
 static void questions_of_the_population_do_not_depend_on_the_answers(void **state)
 {
     (void)state;
@@ -330,12 +345,14 @@ static void an_answer_that_is_not_finite_is_refused(void **state)
 static void wrong_settings_are_refused(void **state)
 {
     (void)state;
-    static const double same[] = {8, 2, 0, 0};
+    static const double same[] = {8, 2, 0, 0}, outside[] = {20, 6.5, 1, 1};
     double x[4];
-    sn_optimiser_settings settings[3] = {make_settings(0, 1), make_settings(4, 1), make_settings(4, 1)};
+    sn_optimiser_settings settings[] = {make_settings(0, 1), make_settings(4, 1), make_settings(4, 1),
+                                        make_settings(4, 1)};
     settings[1].population = 4;
     settings[2].upper = same;
-    for (int i = 0; i < 3; i++)
+    settings[3].start = outside;
+    for (int i = 0; i < 4; i++)
         assert_int_equal(sn_optimiser_ask(x, &settings[i], NULL, NULL, 0, NULL), SN_ERR_ARG);
 }
 
@@ -349,6 +366,7 @@ int main(void)
         cmocka_unit_test(an_oracle_is_as_good_as_a_record),
         cmocka_unit_test(the_same_answers_give_the_same_question_whatever_was_asked_before),
         cmocka_unit_test(the_first_question_is_the_middle_of_the_bounds),
+        cmocka_unit_test(the_first_question_is_the_start_where_one_is_given),
         cmocka_unit_test(questions_of_the_population_do_not_depend_on_the_answers),
         cmocka_unit_test(questions_lie_within_the_bounds_and_do_not_end),
         cmocka_unit_test(equal_answers_do_not_end_it),

@@ -2,6 +2,7 @@
 #include "train/blobs.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #include "model/model.h"
 #include "search/trial.h"
@@ -218,6 +219,39 @@ static void what_may_become_the_best_model_is_kept(void **state)
     sn_study_close(study);
 }
 
+/* The Dice that a model file says it has; -1: there is none. */
+static double model_dice(const char *path)
+{
+    sn_model model;
+    double dice = -1;
+    if (sn_model_load(&model, path, NULL) == SN_OK)
+        assert_int_equal(json_unpack(model.training, "{s:{s:F}}", "validation", "dice", &dice), 0);
+    sn_model_clear(&model);
+    return dice;
+}
+
+static void a_model_that_was_not_kept_is_trained_again(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    char path[512], arch[128];
+    sn_trials trials = trials_in(in_folder(root, "restored"));
+    sn_search_state ended = search(&trials, 3, 1);
+    json_t *json = study_json(trials.folder);
+    snprintf(arch, sizeof arch, "%s",
+             json_string_value(json_object_get(json_object_get(json, "best"), "arch")));
+    json_decref(json);
+    snprintf(path, sizeof path, "%s/models/%s.safetensors", trials.folder, ended.best_network);
+    assert_int_equal(unlink(path), 0);
+    CHECK_OK(sn_trials_restore(&trials, ended.best_network, arch, NULL, &error), error);
+    assert_true(model_dice(path) == ended.best_dice);
+    CHECK_OK(sn_trials_restore(&trials, ended.best_network, arch, NULL, &error), error); /* it is there */
+    assert_int_equal(unlink(path), 0);
+    trials.run.options.epochs = 2; /* another training */
+    assert_int_equal(sn_trials_restore(&trials, ended.best_network, arch, NULL, &error), SN_ERR_FAILED);
+    assert_true(model_dice(path) == -1);
+}
+
 static void the_estimate_knows_what_cannot_be_trained(void **state)
 {
     (void)state;
@@ -241,6 +275,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_does_not_fit_is_not_trained),
         cmocka_unit_test(what_fits_with_blocks_computed_twice_is_trained),
         cmocka_unit_test(what_may_become_the_best_model_is_kept),
+        cmocka_unit_test(a_model_that_was_not_kept_is_trained_again),
         cmocka_unit_test(the_estimate_knows_what_cannot_be_trained),
     };
     if (argc == 3 && strcmp(argv[1], "worker") == 0)

@@ -703,8 +703,8 @@ static void a_newer_version_is_refused(void **state)
 {
     (void)state;
     sn_study_close(open_study());
-    database_exec("PRAGMA user_version=4");
-    assert_refused(SN_ERR_INPUT, "version 4");
+    database_exec("PRAGMA user_version=5");
+    assert_refused(SN_ERR_INPUT, "version 5");
 }
 
 /* A study as an older program left it, with three iterations and a trained network. */
@@ -733,13 +733,14 @@ static void assert_older_study_can_be_read(void)
     sn_study_close(study);
 }
 
-static void a_study_of_version_2_goes_on_in_version_3(void **state)
+static void a_study_of_version_2_goes_on_in_version_4(void **state)
 {
     (void)state;
     int64_t id;
     older_study_make(
-        "ALTER TABLE trials DROP COLUMN step_seconds;"
-        "DELETE FROM settings WHERE name IN ('loss_exponent', 'stop_early'); PRAGMA user_version=2");
+        "ALTER TABLE trials DROP COLUMN origin; ALTER TABLE trials DROP COLUMN step_seconds;"
+        "DELETE FROM settings; INSERT INTO settings VALUES ('simulated', 'false'), ('trial_hours', '0.0');"
+        "PRAGMA user_version=2");
     assert_older_study_can_be_read();
     sn_study *study = open_study(), *reader = open_reader();
     assert_int_equal(
@@ -753,17 +754,36 @@ static void a_study_of_version_2_goes_on_in_version_3(void **state)
     assert_database_is_sound();
 }
 
-static void a_study_of_version_1_goes_on_in_version_3(void **state)
+/* It knew the median rule alone. */
+static void a_study_of_version_3_goes_on_in_version_4(void **state)
+{
+    (void)state;
+    older_study_make("ALTER TABLE trials DROP COLUMN origin; DELETE FROM settings;"
+                     "INSERT INTO settings VALUES ('stop_early', '25'); PRAGMA user_version=3");
+    sn_study *reader = open_reader();
+    assert_true(find_trial(reader, "k1").trial.step_seconds == 0.25);
+    sn_study_close(reader);
+    sn_study *study = open_study();
+    json_t *settings =
+        json_pack("{s:i, s:s, s:n, s:n}", "stop_early", 25, "stop_rule", "median", "warm_start", "start");
+    assert_int_equal(sn_study_settings_agree(study, settings, NULL), SN_OK);
+    json_decref(settings);
+    sn_study_close(study);
+    assert_database_is_sound();
+}
+
+static void a_study_of_version_1_goes_on_in_version_4(void **state)
 {
     (void)state;
     older_study_make("DROP TABLE retries; DELETE FROM settings; ALTER TABLE trials DROP COLUMN step_seconds;"
-                     "PRAGMA user_version=1");
+                     "ALTER TABLE trials DROP COLUMN origin; PRAGMA user_version=1");
     assert_older_study_can_be_read();
     sn_study *study = open_study();
     assert_int_equal(stored_iterations(study), 3);
     assert_int_equal(append_illegal(study, 4, NULL), SN_OK);
-    json_t *settings = json_pack("{s:b, s:f, s:f, s:i}", "simulated", false, "trial_hours", 0.0,
-                                 "loss_exponent", 0.3, "stop_early", 0);
+    json_t *settings =
+        json_pack("{s:b, s:f, s:f, s:i, s:s, s:n, s:n}", "simulated", false, "trial_hours", 0.0,
+                  "loss_exponent", 0.3, "stop_early", 0, "stop_rule", "none", "warm_start", "start");
     assert_int_equal(sn_study_settings_agree(study, settings, NULL), SN_OK);
     json_decref(settings);
     sn_study_close(study);
@@ -843,8 +863,9 @@ int main(void)
         TEST(a_file_that_is_no_study_is_refused),
         TEST(another_programs_database_is_refused_and_kept),
         TEST(a_newer_version_is_refused),
-        TEST(a_study_of_version_2_goes_on_in_version_3),
-        TEST(a_study_of_version_1_goes_on_in_version_3),
+        TEST(a_study_of_version_2_goes_on_in_version_4),
+        TEST(a_study_of_version_3_goes_on_in_version_4),
+        TEST(a_study_of_version_1_goes_on_in_version_4),
         TEST(a_folder_of_other_files_is_refused_and_kept),
         TEST(an_abandoned_study_is_removed_when_nothing_was_begun),
         TEST(a_folder_without_a_study_cannot_be_read),

@@ -1,0 +1,52 @@
+#!/bin/sh
+# A search of real trainings, killed with SIGKILL at 20 random moments, workers and master both, ends as a calm one.
+# On a cohort of Debian's labelled brain with voxels of 16 mm. Skipped without that package.
+# usage: test_kill.sh PROGRAM REPOSITORY
+set -eu
+program=$1
+root=$2
+templates=/usr/share/mricron/templates
+[ -e $templates/ch2.nii.gz ] || exit 77
+. "$(dirname "$0")/expect.sh"
+kills=20
+
+expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 6 -o data --spacing 16 \
+    --structures "$root/examples/aal_merged.json"
+echo '{"n": {"lower": 1, "upper": 5}, "p": 1, "sup": 0, "res": {"lower": 0, "upper": 2}, "nodes": 2, "ops": [2]}' \
+    >space.json
+search="search data --space space.json --size auto --epochs 120 --threads 1 --iterations 8"
+expect 0 '*' $search -o calm
+
+# nap SECONDS: a random time up to this, from a list of random numbers.
+awk -v count=$((3 * kills)) 'BEGIN { srand(11); for (i = 0; i < count; i++) print rand() }' >random.txt
+nap() {
+    naps=$((naps + 1))
+    sleep "$(sed -n "${naps}p" random.txt | awk -v most="$1" '{ print $1 * most }')"
+}
+
+naps=0
+cut=0
+for _ in $(seq $kills); do
+    "$program" $search -o killed --workers 3 >/dev/null 2>&1 &
+    running=$!
+    for _ in 1 2; do # one or two workers, then the master; three deaths of one training would be a result
+        nap 0.25
+        worker=$(cat /proc/$running/task/$running/children 2>/dev/null) || worker=
+        [ -z "$worker" ] || kill -KILL "${worker%% *}" 2>/dev/null || true
+    done
+    nap 0.2
+    kill -KILL $running 2>/dev/null || true
+    got=0
+    wait $running 2>/dev/null || got=$?
+    [ "$got" -ne 137 ] || cut=$((cut + 1))
+done
+[ "$cut" -ge 5 ] || fail "only $cut of $kills searches were killed before their end"
+expect 0 '*' $search -o killed --workers 3
+for study in calm killed; do
+    "$program" inspect $study --json | sed '/"pareto"/,$d' >$study.json # the rest has times in it
+done
+cmp -s calm.json killed.json || fail "the search that was killed took another way: $(diff calm.json killed.json)"
+"$program" predict calm/best.safetensors data --split test -o calm-maps >/dev/null 2>&1
+"$program" predict killed/best.safetensors data --split test -o killed-maps >/dev/null 2>&1
+diff -r calm-maps killed-maps >/dev/null || fail 'the search that was killed has another model'
+finish
