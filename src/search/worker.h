@@ -62,6 +62,7 @@ typedef enum sn_worker_end {
     SN_WORKER_MEMORY,  /* out of memory: reported by the worker, or killed by the kernel's memory control */
     SN_WORKER_FAILED, /* a NaN, reported by the worker (SN_ERR_NUMERIC); over its time; died once too often */
     SN_WORKER_STOPPED, /* as sn_worker_stop asked */
+    SN_WORKER_DIED,    /* where `attempts` is 0: `reason` says what happened to it */
 } sn_worker_end;
 
 typedef struct sn_worker_outcome {
@@ -74,7 +75,8 @@ void sn_worker_outcome_clear(sn_worker_outcome *outcome);
 
 typedef struct sn_worker_options {
     const char *log;        /* file that the worker's output is appended to */
-    int attempts;           /* how often a worker that dies is started again, the first time counted */
+    int attempts;           /* how often a worker that dies is started again, the first time counted; 0: its
+                             * death is the outcome */
     double grace_seconds;   /* between SIGTERM and SIGKILL when it is to end */
     double silence_seconds; /* a worker that sends no line for so long hangs: it is killed and so has died */
     double limit_seconds;   /* of one attempt; 0: none. Over it the work has failed */

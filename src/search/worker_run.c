@@ -365,6 +365,8 @@ static sn_status attempt_repeat(sn_worker_outcome *outcome, sn_worker *self, con
 {
     sn_status status;
     attempt_clear(self);
+    if (self->options.attempts == 0)
+        return outcome_set(outcome, SN_WORKER_DIED, death, error);
     if (self->attempts < self->options.attempts) {
         if (self->options.on_retry != NULL)
             SN_TRY(self->options.on_retry(death, self->options.context, error));
