@@ -304,8 +304,10 @@ static void set_batchnorm(sn_op *op, const case_spec *spec, sn_operand x)
         set(op, INPUTS(x, c, c, each, each), OUTPUTS(x));
     else if (op->kind == SN_OP_BATCHNORM_BACKWARD)
         set(op, INPUTS(x, c, c, each, each, x), OUTPUTS(x, c, c));
-    else
-        set(op, INPUTS(x, each, each), OUTPUTS(c, c));
+    else {
+        set(op, INPUTS(each, each), OUTPUTS(c, c));
+        op->params.batchnorm.voxels = sn_tensor_voxels(&x.desc);
+    }
 }
 
 /* Operations whose outputs are smaller than x in D, H, W. */
@@ -446,7 +448,7 @@ static value_meaning input_meaning(const sn_op *op, int input)
         return INDEX;
     if ((op->kind == SN_OP_OVERLAP || op->kind == SN_OP_LOSS) && input == 1)
         return LABELS;
-    if ((is_batchnorm && input == 4) || (op->kind == SN_OP_BATCHNORM_RUNNING && input == 2) ||
+    if ((is_batchnorm && input == 4) || (op->kind == SN_OP_BATCHNORM_RUNNING && input == 1) ||
         (op->kind == SN_OP_LOSS && input == 2))
         return POSITIVE;
     if (op->kind == SN_OP_AFFINE_WARP && input == 1)
