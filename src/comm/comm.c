@@ -150,6 +150,11 @@ sn_status sn_comm_send(sn_comm *comm, int to, int kind, const void *bytes, size_
     return SN_OK;
 }
 
+bool sn_comm_is_sending(const sn_comm *comm)
+{
+    return comm->plugin != NULL && comm->plugin->is_sending();
+}
+
 sn_status sn_comm_receive(sn_message *message, sn_comm *comm, sn_error *error)
 {
     sn_status status = SN_OK;

@@ -46,6 +46,9 @@ int sn_comm_size(const sn_comm *comm);
  */
 sn_status sn_comm_send(sn_comm *comm, int to, int kind, const void *bytes, size_t size, sn_error *error);
 
+/** Whether some of what was sent is still on its way. */
+bool sn_comm_is_sending(const sn_comm *comm);
+
 typedef struct sn_message {
     int from; /* rank */
     int kind;

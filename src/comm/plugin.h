@@ -17,6 +17,7 @@ typedef struct sn_comm_plugin {
     void (*close)(void);
     /** Copies the message. */
     int (*send)(int to, int kind, const void *bytes, size_t size);
+    int (*is_sending)(void);
     /** Look for a message, and go on sending; `*from` is -1 where there is none. */
     int (*probe)(int *from, int *kind, size_t *size);
     /** Take the message that probe found. */

@@ -60,6 +60,11 @@ static int message_send(int to, int kind, const void *bytes, size_t size)
     return 0;
 }
 
+static int message_is_sending(void)
+{
+    return sendings != NULL;
+}
+
 static int message_probe(int *from, int *kind, size_t *size)
 {
     MPI_Status found;
@@ -98,5 +103,12 @@ static void job_close(void)
 }
 
 extern const sn_comm_plugin sn_comm_mpi;
-const sn_comm_plugin sn_comm_mpi = {SN_COMM_PLUGIN_VERSION, job_open,      job_close,
-                                    message_send,           message_probe, message_receive};
+const sn_comm_plugin sn_comm_mpi = {
+    .version = SN_COMM_PLUGIN_VERSION,
+    .open = job_open,
+    .close = job_close,
+    .send = message_send,
+    .is_sending = message_is_sending,
+    .probe = message_probe,
+    .receive = message_receive,
+};
