@@ -172,7 +172,8 @@ done:
 
 void sn_ranks_wait(sn_ranks *ranks)
 {
-    sn_relay_nap(&ranks->nap);
+    double nap = sn_relay_nap(&ranks->nap, 5e-3);
+    nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * nap)}, NULL);
 }
 
 /* ---- the ranks ---- */

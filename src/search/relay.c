@@ -11,15 +11,18 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/threads.h"
+#include "search/frames.h"
 #include "search/worker.h"
 
-static const double SHORTEST_NAP = 50e-6, LONGEST_NAP = 5e-3; /* seconds */
+/* Seconds; the second is for a worker that waits for the others of its group. */
+static const double SHORTEST_NAP = 50e-6, EXCHANGE_NAP = 1e-3, LONGEST_NAP = 5e-3;
 
 enum { LOOKS = 40 }; /* a quarter of a second each: file systems of a network may show a new file late */
 
 typedef struct relay {
     sn_comm *comm;
     sn_worker *worker; /* NULL: idle */
+    sn_frames *frames; /* of its worker */
     char *log;         /* that it writes to */
     int64_t serial;    /* of its job */
     bool first;        /* it is the first of its training's members */
@@ -48,11 +51,11 @@ static sn_status tell(relay *self, json_t *message, sn_error *error)
     return status;
 }
 
-void sn_relay_nap(double *nap)
+double sn_relay_nap(double *nap, double longest)
 {
-    *nap = *nap < SHORTEST_NAP ? SHORTEST_NAP : *nap;
-    nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * *nap)}, NULL);
-    *nap = 2 * *nap < LONGEST_NAP ? 2 * *nap : LONGEST_NAP;
+    *nap = 2 * *nap < SHORTEST_NAP ? SHORTEST_NAP : 2 * *nap;
+    *nap = *nap < longest ? *nap : longest;
+    return *nap;
 }
 
 /* ---- what the machine has ---- */
@@ -114,6 +117,7 @@ static sn_status on_report(const json_t *report, void *context, sn_error *error)
 static void worker_dismiss(relay *self)
 {
     sn_worker_free(self->worker);
+    sn_frames_end(self->frames);
     sn_free(self->log);
     self->worker = NULL;
     self->log = NULL;
@@ -157,21 +161,45 @@ done:
     return status;
 }
 
+/* The connection of a member, and what its job says of the group. */
+static sn_status group_join(int *connection, relay *self, json_t *job, const json_t *array, sn_error *error)
+{
+    sn_status status;
+    int *ranks = NULL, size = (int)json_array_size(array);
+    SN_TRY(sn_alloc(&ranks, (size_t)size, sizeof *ranks, error));
+    for (int m = 0; m < size; m++) {
+        ranks[m] = (int)json_integer_value(json_array_get(array, (size_t)m));
+        if (ranks[m] == sn_comm_rank(self->comm))
+            json_object_set_new(job, "member", json_integer(m));
+    }
+    json_object_set_new(job, "members", json_integer(size));
+    SN_TRY(sn_frames_begin(connection, self->frames, self->serial, ranks, size, error));
+done:
+    sn_free(ranks);
+    return status;
+}
+
 static sn_status worker_begin(relay *self, const json_t *order, sn_error *error)
 {
     sn_status status;
     sn_error fault = SN_ERROR_INIT;
     sn_worker_options options;
     json_t *job, *ranks;
+    int connection = -1;
     worker_dismiss(self);
     SN_TRY(sn_json_integer(&self->serial, order, "serial", "begin", error));
     SN_TRY(sn_json_array(&ranks, order, "ranks", "begin", error));
     SN_TRY(sn_json_object(&job, order, "job", "begin", error));
     SN_TRY(worker_options(&options, self, order, error));
     self->first = json_integer_value(json_array_get(ranks, 0)) == sn_comm_rank(self->comm);
+    if (json_array_size(ranks) > 1)
+        SN_TRY(group_join(&connection, self, job, ranks, error));
+    options.connection = connection < 0 ? 0 : connection;
     if (sn_worker_begin(&self->worker, job, &options, &fault) != SN_OK)
         SN_TRY(tell_fault(self, &fault, error));
 done:
+    if (connection >= 0)
+        close(connection);
     return status;
 }
 
@@ -182,10 +210,14 @@ static sn_status worker_attend(relay *self, sn_error *error)
     sn_worker_outcome outcome = {.reason = NULL};
     if (self->worker == NULL)
         return SN_OK;
-    if (sn_worker_attend(&outcome, self->worker, &fault) != SN_OK)
+    sn_status attended = sn_worker_attend(&outcome, self->worker, &fault);
+    if (attended != SN_OK || outcome.end != SN_WORKER_RUNNING)
+        SN_TRY(sn_frames_move(&self->active, self->frames, error)); /* its last ones */
+    if (attended != SN_OK)
         status = tell_fault(self, &fault, error);
     else if (outcome.end != SN_WORKER_RUNNING)
         status = tell_end(self, outcome.end, SN_OK, outcome.reason, outcome.result, error);
+done:
     sn_worker_outcome_clear(&outcome);
     return status;
 }
@@ -211,11 +243,18 @@ static sn_status messages_take(relay *self, sn_error *error)
     sn_message message;
     SN_TRY(sn_comm_receive(&message, self->comm, error));
     while (message.bytes != NULL) {
+        self->active = true;
+        if (message.kind == SN_RELAY_FRAME) {
+            status = sn_frames_take(self->frames, &message, error);
+            sn_message_clear(&message);
+            SN_TRY(status);
+            SN_TRY(sn_comm_receive(&message, self->comm, error));
+            continue;
+        }
         json_t *order = json_loadb(message.bytes, message.size, 0, NULL);
         sn_message_clear(&message);
         status = order_take(self, order, error);
         json_decref(order);
-        self->active = true;
         SN_TRY(status);
         SN_TRY(sn_comm_receive(&message, self->comm, error));
     }
@@ -237,17 +276,22 @@ sn_status sn_relay_run(sn_comm *comm, sn_error *error)
     sn_status status;
     relay self = {.comm = comm};
     double nap = 0;
+    SN_TRY(sn_frames_create(&self.frames, comm, error));
     SN_TRY(hello(&self, error));
     while (!self.bye) {
         SN_TRY(messages_take(&self, error));
+        SN_TRY(sn_frames_move(&self.active, self.frames, error));
         SN_TRY(worker_attend(&self, error));
         SN_TRY(interrupt_tell(&self, error));
-        nap = self.active ? 0 : nap;
+        nap = self.active || sn_comm_is_sending(comm) ? 0 : nap;
         self.active = false;
         if (!self.bye)
-            sn_relay_nap(&nap);
+            sn_frames_wait(self.frames,
+                           sn_relay_nap(&nap, sn_frames_awaited(self.frames) ? EXCHANGE_NAP : LONGEST_NAP));
     }
 done:
-    worker_dismiss(&self);
+    if (self.frames != NULL)
+        worker_dismiss(&self);
+    sn_frames_free(self.frames);
     return status;
 }

@@ -15,7 +15,8 @@
  *                 {"bye": true}                                      last
  *
  * A serial number is one attempt at one training. The ranks of a training are its members; only the first
- * one's reports are passed on.
+ * one's reports are passed on. Each finds "members" and its number "member" in its job; their frames
+ * (search/frames.h) go from relay to relay.
  */
 #ifndef SN_SEARCH_RELAY_H
 #define SN_SEARCH_RELAY_H
@@ -34,7 +35,8 @@ sn_status sn_relay_send(sn_comm *comm, int to, const json_t *message, sn_error *
 /** Be a relay until rank 0 says goodbye. */
 sn_status sn_relay_run(sn_comm *comm, sn_error *error);
 
-/** Sleep where nothing is to be done: `*nap` seconds, which double up to 5 ms; 0 begins anew. */
-void sn_relay_nap(double *nap);
+/** How long to sleep where nothing is to be done, seconds: `*nap` doubles with each call up to `longest`; 0
+ * begins anew. */
+double sn_relay_nap(double *nap, double longest);
 
 #endif
