@@ -1,6 +1,6 @@
 #!/bin/sh
 # Searches on several processes by mpirun: the same study as one process, misfortunes, refusals.
-# usage: test_mpi.sh PROGRAM
+# usage: test_mpi.sh PROGRAM REPOSITORY
 set -eu
 program=$1
 if ! command -v mpirun >/dev/null; then
@@ -89,6 +89,43 @@ for misfortune in "TERM 0" "TERM 1" "KILL 0" "KILL 2"; do
 done
 expect_ranks 3 0 '60/60 *' $simulate -o cut
 same_way one cut
+
+# Real trainings, on several ranks each: the same study and the same model. On Debian's labelled brain, if it is here.
+templates=/usr/share/mricron/templates
+if [ -e $templates/ch2.nii.gz ]; then
+    expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 10 -o data --spacing 16 \
+        --structures "$2/examples/aal_merged.json"
+    echo '{"n": {"lower": 3, "upper": 8}, "p": 1, "sup": {"lower": 0, "upper": 2}, "nodes": 2, "ops": [2]}' >space.json
+    trial="search data --space space.json --size auto --epochs 2 --threads 1 --iterations 3"
+    # model STUDY: the bytes of its best model's tensors, without the header, which has times in it.
+    model() {
+        header=$(od -An -t u8 -N 8 "$1/best.safetensors" | tr -d ' ')
+        tail -c +$((header + 9)) "$1/best.safetensors" | cksum
+    }
+    expect 0 '*' $trial -o alone
+    for each in 1 2 3; do
+        expect_ranks $((each + 1)) 0 '3/3 *' $trial -o together-$each --ranks-per-trial $each
+        same_way alone together-$each
+        [ "$(model alone)" = "$(model together-$each)" ] || fail "$each ranks a trial: another model"
+    done
+
+    # A member's worker that is killed: the whole training is begun again, from its checkpoint.
+    expect 0 '*' search data --space space.json --size auto --epochs 30 --threads 1 --iterations 1 -o calm
+    $launch 3 "$program" search data --space space.json --size auto --epochs 30 --threads 1 --iterations 1 -o hurt \
+        --ranks-per-trial 2 >out 2>err &
+    running=$!
+    while [ -z "$(find hurt/models -name '*.checkpoint' 2>/dev/null)" ] && kill -0 $running; do
+        sleep 0.1
+    done
+    pid=$(ps -o pid= --ppid "$(rank_pid 2)")
+    kill -KILL $pid
+    wait $running || fail "a worker was killed: $(cat err)"
+    grep -q 'ended by signal 9.*started again' err || fail "nothing is said of the killed worker: $(cat err)"
+    same_way calm hurt
+    [ "$(model calm)" = "$(model hurt)" ] || fail "a killed member: another model"
+else
+    echo "real trainings were left out: Debian's mricron-data is not installed"
+fi
 
 # What cannot be is said once.
 expect_ranks 3 2 'segnas3d: search: option --workers: the workers are the 2 ranks *' $simulate -o no --workers 2
