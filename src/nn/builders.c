@@ -155,7 +155,8 @@ static sn_tensor batchnorm_train(sn_graph *graph, const char *name, sn_op_params
                        .output_count = 2,
                        .inputs = {normalise.outputs[1], normalise.outputs[2]},
                        .outputs = {inputs[3], inputs[4]}};
-    graph_append_to(graph, graph->running > 0 ? graph->running - 1 : graph->program_count - 1, name, &running);
+    graph_append_to(graph, graph->running > 0 ? graph->running - 1 : graph->program_count - 1, name,
+                    &running);
     return graph->error.status == SN_OK ? normalise.outputs[0] : SN_NO_TENSOR;
 }
 

@@ -27,7 +27,7 @@ struct sn_graph {
     int tensor_count, tensor_capacity;
     graph_program *programs; /* the last one is the current one */
     int program_count, program_capacity;
-    int running; /* the program of the running statistics, counted from 1; 0: each one's own */
+    int running;                /* the program of the running statistics, counted from 1; 0: each one's own */
     int segment, segment_count; /* the open segment, 0: none; how many there have been */
     graph_fold *folds;          /* NULL: not folded */
     int fold_count;

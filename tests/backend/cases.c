@@ -68,7 +68,7 @@ typedef struct case_spec {
 #define CONV(n, i, o, d, h, w, k, dilation, stride, pad)                                                     \
     X(CONV3D, n, i, d, h, w), .channels = (o), .params.conv3d = {k, dilation, stride, pad}
 #define SAME(n, i, o, d, h, w, k, dilation) CONV(n, i, o, d, h, w, k, dilation, 1, (dilation) * ((k)-1) / 2)
-#define NORM(n, c, d, h, w, relu) X(BATCHNORM, n, c, d, h, w), .params.batchnorm = {1e-5, 0.1, relu}
+#define NORM(n, c, d, h, w, relu) X(BATCHNORM, n, c, d, h, w), .params.batchnorm = {1e-5, 0.1, relu, 0}
 #define EXPLOG(n, c, d, h, w, factor)                                                                        \
     X(LOSS, n, c, d, h, w), .params.loss = {SN_LOSS_EXPLOG, 0.8, 0.2, 0.3, 0.3, 1}, .scale = (factor)
 #define DICE_CE(n, c, d, h, w, factor)                                                                       \
@@ -163,7 +163,7 @@ static const case_spec specs[] = {
     {NORM(1, 26, 4, 4, 4, false)},
     {NORM(1, 300, 1, 2, 3, true)},
     {NORM(1, 3, 21, 20, 41, true)},
-    {X(BATCHNORM, 3, 4, 2, 3, 5), .params.batchnorm = {1e-5, 0.1, false}, .channels = 1},
+    {X(BATCHNORM, 3, 4, 2, 3, 5), .params.batchnorm = {1e-5, 0.1, false, 0}, .channels = 1},
 
     {X(PRELU, 1, 1, 1, 1, 1)},
     {X(PRELU, 2, 5, 3, 4, 7)},

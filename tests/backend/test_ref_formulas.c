@@ -137,7 +137,7 @@ static void transposed_convolution_is_that_of_pytorch(void **state)
 static void batch_normalisation_with_relu_is_that_of_pytorch(void **state)
 {
     (void)state;
-    sn_op_params params = {.batchnorm = {1e-5, 0.1, true}};
+    sn_op_params params = {.batchnorm = {1e-5, 0.1, true, 0}};
     sn_operand x = F64(1, 2, 2, 3, 2), c = vector_of(SN_F64, 2);
     double m[2] = {0}, v[2] = {0}; /* biased, by their definition */
     for (int i = 0; i < 24; i++)
@@ -188,7 +188,7 @@ static void batch_normalisation_of_one_voxel_is_beta(void **state)
 {
     (void)state;
     sn_operand x = F64(2, 1, 1, 1, 1), c = vector_of(SN_F64, 1);
-    sn_op op = make(SN_OP_BATCHNORM, (sn_op_params){.batchnorm = {1e-5, 0.1, false}}, OPERANDS(x, c, c),
+    sn_op op = make(SN_OP_BATCHNORM, (sn_op_params){.batchnorm = {1e-5, 0.1, false, 0}}, OPERANDS(x, c, c),
                     OPERANDS(x, x, x));
     expect(&op, VALUES(NUMBERS(3, -5), NUMBERS(7), NUMBERS(0.25)),
            VALUES(NUMBERS(0.25, 0.25), NUMBERS(3, -5), NUMBERS(0, 0)));
