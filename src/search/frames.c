@@ -128,17 +128,15 @@ done:
 
 /* ---- from the worker ---- */
 
-/* A header is there: make room for the whole message. */
+/* A header is there: make room for the whole message. A worker that sends nonsense loses its connection. */
 static sn_status message_begin(sn_frames *self, sn_error *error)
 {
-    sn_status status;
     const sn_frame *frame = &self->heading.frame;
-    if (frame->peer >= (uint32_t)self->size || frame->size > INT32_MAX)
-        return sn_error_set(error, SN_ERR_FAILED, "a worker sends %llu bytes to member %u of %d",
-                            (unsigned long long)frame->size, frame->peer, self->size);
-    SN_TRY(sn_alloc(&self->message, sizeof self->heading + frame->size, 1, error));
-done:
-    return status;
+    if (frame->peer < (uint32_t)self->size && frame->size < INT32_MAX - sizeof self->heading)
+        return sn_alloc(&self->message, sizeof self->heading + frame->size, 1, error);
+    close(self->socket);
+    self->socket = -1;
+    return SN_OK;
 }
 
 /* The frame is whole: it goes to the relay of its member. */
@@ -162,7 +160,7 @@ static sn_status worker_read(bool *active, sn_frames *self, sn_error *error)
 {
     sn_status status = SN_OK;
     const size_t header = sizeof self->heading.frame;
-    for (;;) {
+    while (self->socket >= 0) {
         bool heading = self->message == NULL;
         char *into = heading ? (char *)&self->heading.frame + self->read
                              : self->message + sizeof self->heading + (self->read - header);
@@ -186,7 +184,7 @@ done:
 static void worker_write(bool *active, sn_frames *self)
 {
     const size_t skipped = sizeof(int64_t); /* the serial number */
-    while (self->first != NULL) {
+    while (self->first != NULL && self->socket >= 0) {
         waiting *this = self->first;
         ssize_t count = send(self->socket, this->bytes + skipped + self->written,
                              this->size - skipped - self->written, MSG_DONTWAIT | MSG_NOSIGNAL);

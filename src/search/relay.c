@@ -237,24 +237,25 @@ static sn_status order_take(relay *self, const json_t *order, sn_error *error)
     return SN_OK;
 }
 
+static sn_status message_take(relay *self, sn_message *message, sn_error *error)
+{
+    self->active = true;
+    if (message->kind == SN_RELAY_FRAME)
+        return sn_frames_take(self->frames, message, error);
+    json_t *order = json_loadb(message->bytes, message->size, 0, NULL);
+    sn_status status = order_take(self, order, error);
+    json_decref(order);
+    return status;
+}
+
 static sn_status messages_take(relay *self, sn_error *error)
 {
     sn_status status;
     sn_message message;
     SN_TRY(sn_comm_receive(&message, self->comm, error));
     while (message.bytes != NULL) {
-        self->active = true;
-        if (message.kind == SN_RELAY_FRAME) {
-            status = sn_frames_take(self->frames, &message, error);
-            sn_message_clear(&message);
-            SN_TRY(status);
-            SN_TRY(sn_comm_receive(&message, self->comm, error));
-            continue;
-        }
-        json_t *order = json_loadb(message.bytes, message.size, 0, NULL);
+        status = message_take(self, &message, error);
         sn_message_clear(&message);
-        status = order_take(self, order, error);
-        json_decref(order);
         SN_TRY(status);
         SN_TRY(sn_comm_receive(&message, self->comm, error));
     }
