@@ -3,10 +3,11 @@
 #   make        build build/segnas3d
 #   make demo   search, train and predict on a synthetic cohort, or on your data: make demo DATA=folder
 #   make test   build twice (release, sanitizers) and run all tests
+#   make test-slurm  jobs of several processes on a real Slurm, on this machine alone
 #   make bench  speed and memory beside PyTorch and oneDNN; make bench-full adds 128x128x128
 #   make luck DATA=folder  does an optimiser beat random points? docs/search.md; may take hours
 
-.PHONY: all test demo bench bench-full luck format clean
+.PHONY: all test test-slurm demo bench bench-full luck format clean
 
 all:
 	@scripts/setup.sh
@@ -16,6 +17,12 @@ all:
 test:
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+test-slurm:
+	@scripts/setup.sh slurm
+	cmake --preset release -DSEGNAS3D_MPI=ON
+	cmake --build --preset release --target segnas3d
+	@scripts/test_slurm.sh
 
 demo: all
 	@scripts/demo.sh

@@ -275,8 +275,11 @@ static void hash_graph(sn_hash *hash, const sn_graph *graph, int program)
     }
     for (int i = 0; i < sn_graph_node_count(graph, program); i++) {
         const sn_node *node = sn_graph_node(graph, program, i);
-        sn_hash_add_text(hash, "%s %d %d", sn_op_describe(node->kind)->name, node->input_count,
+        bool running = node->kind == SN_OP_BATCHNORM_RUNNING;
+        sn_hash_add_text(hash, "%s %d %d", sn_op_describe(node->kind)->name, node->input_count + running,
                          node->output_count);
+        if (running) /* once it took its extents from what was normalised just before; keys shall last */
+            sn_hash_add_text(hash, "in %d", sn_graph_node(graph, program, i - 1)->inputs[0]);
         for (int j = 0; j < node->input_count; j++)
             sn_hash_add_text(hash, "in %d", node->inputs[j]);
         for (int j = 0; j < node->output_count; j++)

@@ -72,9 +72,9 @@ typedef enum sn_op_kind {
     SN_OP_BATCHNORM,          /* x, gamma (C), beta (C) -> y, m (N,C,1,1,1), v (N,C,1,1,1) */
     SN_OP_BATCHNORM_APPLY,    /* x, gamma, beta, m (N or 1,C), v (N or 1,C) -> y: with given statistics */
     SN_OP_BATCHNORM_BACKWARD, /* x, gamma, beta, m, v, dy -> dx, dgamma (C), dbeta (C); these two added to */
-    /* Running statistics, for each image n in order, with b voxels: rm = (1-q)*rm + q*m;
-     * rv = (1-q)*rv + q*v*b/(b-1) (v where b = 1); q = params.batchnorm.momentum. b is taken from input x. */
-    SN_OP_BATCHNORM_RUNNING, /* x (for its extents only), m, v -> rm (1,C), rv (1,C); both updated */
+    /* Running statistics, for each image n in order, with b = params.batchnorm.voxels: rm = (1-q)*rm + q*m;
+     * rv = (1-q)*rv + q*v*b/(b-1) (v where b = 1); q = params.batchnorm.momentum. */
+    SN_OP_BATCHNORM_RUNNING, /* m (N,C,1,1,1), v (N,C,1,1,1) -> rm (1,C), rv (1,C); both updated */
 
     SN_OP_PRELU,          /* x, a (C)                   -> y = x > 0 ? x : a[c]*x */
     SN_OP_PRELU_BACKWARD, /* x, a (C), dy               -> dx, da (C), added to */
@@ -142,6 +142,7 @@ typedef union sn_op_params {
     struct {
         double epsilon, momentum;
         bool relu;
+        int64_t voxels; /* of the image whose statistics BATCHNORM_RUNNING takes */
     } batchnorm;
     struct {
         int factor;

@@ -211,15 +211,16 @@ done:
 static sn_status check_batchnorm_running(const sn_op *op, sn_error *error)
 {
     sn_status status;
-    const int64_t *x = op->inputs[0].desc.shape;
+    const int64_t *m = op->inputs[0].desc.shape;
     sn_dtype real = op->inputs[0].desc.dtype;
-    double momentum = op->params.batchnorm.momentum;
-    SN_TRY(expect_real(op, "x", error));
+    double momentum = op->params.batchnorm.momentum, voxels = (double)op->params.batchnorm.voxels;
+    SN_TRY(expect_real(op, "m", error));
     SN_TRY(expect_parameter(op, momentum >= 0 && momentum <= 1, "momentum", momentum, "in [0, 1]", error));
-    SN_TRY(expect_input(op, 1, "m", real, SHAPE(x[0], x[1], 1, 1, 1), error));
-    SN_TRY(expect_input(op, 2, "v", real, SHAPE(x[0], x[1], 1, 1, 1), error));
-    SN_TRY(expect_output(op, 0, "running mean", real, VECTOR(x[1]), error));
-    SN_TRY(expect_output(op, 1, "running variance", real, VECTOR(x[1]), error));
+    SN_TRY(expect_parameter(op, voxels >= 1, "voxels", voxels, "at least 1", error));
+    SN_TRY(expect_input(op, 0, "m", real, SHAPE(m[0], m[1], 1, 1, 1), error));
+    SN_TRY(expect_input(op, 1, "v", real, SHAPE(m[0], m[1], 1, 1, 1), error));
+    SN_TRY(expect_output(op, 0, "running mean", real, VECTOR(m[1]), error));
+    SN_TRY(expect_output(op, 1, "running variance", real, VECTOR(m[1]), error));
 done:
     return status;
 }

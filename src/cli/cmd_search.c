@@ -9,6 +9,7 @@
 #include "base/threads.h"
 #include "cli/searching.h"
 #include "cli/training.h"
+#include "search/relay.h"
 #include "search/simulate.h"
 #include "search/trial.h"
 #include "search/warm.h"
@@ -21,9 +22,12 @@ static const double NOT_SIMULATED = -1;
 typedef struct search_options {
     cli_training training;
     const char *output, *space, *algorithm;
-    int64_t iterations, workers;
-    double hours;       /* that no training is begun after; 0: no limit */
-    double trial_hours; /* 0: no limit */
+    int64_t iterations;
+    int64_t workers;         /* 0: not given */
+    int64_t ranks_per_trial; /* likewise */
+    sn_ranks *ranks;         /* those beside this one; NULL: this process is by itself */
+    double hours;            /* that no training is begun after; 0: no limit */
+    double trial_hours;      /* 0: no limit */
     const char *stop_early;
     const char *warm_start; /* folder of an earlier study; NULL: none */
     double simulate;        /* seconds of a made-up training; NOT_SIMULATED: real ones */
@@ -44,9 +48,26 @@ static sn_status dataset_check(const char *dataset, const search_options *option
     return SN_OK;
 }
 
+/* Workers are processes of this machine, or ranks. */
+static sn_status ranks_check(const search_options *options, sn_error *error)
+{
+    int ranks = sn_comm_started();
+    if (ranks > 1 && options->workers != 0)
+        return sn_error_set(
+            error, SN_ERR_ARG,
+            "search: option --workers: the workers are the %d ranks beside the first; leave it "
+            "out, or start the program without mpirun or srun",
+            ranks - 1);
+    if (ranks == 1 && options->ranks_per_trial != 0)
+        return sn_error_set(error, SN_ERR_ARG,
+                            "search: option --ranks-per-trial: there are no ranks; start the program with "
+                            "mpirun or srun, or leave it out");
+    return SN_OK;
+}
+
 static sn_status parse(const char **dataset, search_options *options, int argc, char **argv, sn_error *error)
 {
-    cli_option table[CLI_TRAINING_OPTIONS + 11] = {
+    cli_option table[CLI_TRAINING_OPTIONS + 12] = {
         {"output", 'o', CLI_TEXT, "STUDY", &options->output, "the study's folder; an existing study goes on",
          0, 0, true},
         {"space", 0, CLI_TEXT, "segnas11|segnas4|segnas7|FILE", &options->space, "what is searched", 0, 0,
@@ -56,8 +77,11 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
         {"algorithm", 0, CLI_CHOICE, "crs|direct|isres|esch|random", &options->algorithm,
          "what asks for points", 0, 0, false},
         {"workers", 'w', CLI_INTEGER, "N", &options->workers,
-         "trainings at once, each in a process of its own; the result does not depend on it", 1,
+         "trainings at once, each in a process of its own; default 1; the result does not depend on it", 1,
          SN_SEARCH_WORKERS, false},
+        {"ranks-per-trial", 0, CLI_INTEGER, "R", &options->ranks_per_trial,
+         "under mpirun or srun: ranks that train one network together; the result does not depend on it", 1,
+         1024, false},
         {"hours", 0, CLI_NUMBER, "H", &options->hours,
          "begin no training after this time and end with the best so far; the same command goes on", 1e-9,
          1e6, false},
@@ -74,7 +98,7 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
          "try space, algorithm and workers without a data set: trainings that last so long and mean nothing",
          0, 1e6, false},
     };
-    cli_training_table(table + 10, &options->training);
+    cli_training_table(table + 11, &options->training);
     const cli_syntax syntax = {
         .command = "search",
         .usage = "(DATASET | --simulate SECONDS) -o STUDY [--space SPACE] [--iterations N]",
@@ -89,7 +113,9 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
     int operands;
     sn_status status = cli_parse(&operands, &syntax, argc, argv, error);
     *dataset = operands > 0 ? argv[0] : NULL;
-    return status == SN_OK ? dataset_check(*dataset, options, &syntax, error) : status;
+    if (status == SN_OK)
+        status = dataset_check(*dataset, options, &syntax, error);
+    return status == SN_OK ? ranks_check(options, error) : status;
 }
 
 /* ---- with a data set ---- */
@@ -135,10 +161,15 @@ static sn_status resolve_memory(int64_t *memory, sn_study *study, sn_error *erro
     return status;
 }
 
-/* The threads of a worker: the option's, else its share of the cores. */
-static void resolve_threads(search_options *options)
+/* Workers and threads of each: the options', else the ranks, else one; and a share of the cores. */
+static void resolve_workers(search_options *options)
 {
-    int64_t share = sn_threads_default() / options->workers;
+    if (options->ranks != NULL)
+        options->workers = sn_ranks_groups(options->ranks);
+    else if (options->workers == 0)
+        options->workers = 1;
+    int64_t share =
+        options->ranks != NULL ? sn_ranks_threads(options->ranks) : sn_threads_default() / options->workers;
     if (options->training.threads == 0)
         options->training.threads = share > 0 ? share : 1;
 }
@@ -187,15 +218,28 @@ done:
 /* Who trains: several workers have cores of their own where there are enough. */
 static sn_status crew_create(sn_crew **crew, const search_options *options, int threads, sn_error *error)
 {
+    sn_status status;
     const sn_crew_options how = {
         .folder = options->output,
         .workers = (int)options->workers,
         .threads = threads,
         .limit_seconds = 3600 * options->trial_hours,
+        .ranks = options->ranks,
     };
     if (options->trial_hours > 0)
         sn_log(SN_LOG_WARNING, "--trial-hours: what is found depends on how fast this machine is");
-    return sn_crew_create(crew, &how, error);
+    if (options->ranks != NULL)
+        SN_TRY(sn_ranks_meet(options->ranks, options->output, error));
+    SN_TRY(sn_crew_create(crew, &how, error));
+done:
+    return status;
+}
+
+/* Bytes that the plans of all trainings under way may have together. */
+static int64_t memory_of_all(const search_options *options, int64_t budget)
+{
+    int64_t all = options->ranks != NULL ? sn_ranks_memory(options->ranks) / 10 * 9 : cli_memory_default();
+    return budget > all ? budget : all;
 }
 
 /* ---- the best network's model ---- */
@@ -248,7 +292,6 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
     sn_search_state state;
     double seconds, *start = NULL;
     int workers = (int)options->workers, threads = trials->run.threads, cores = sn_threads_default();
-    int64_t machine = cli_memory_default();
     cli_searching searching = {
         .space = trials->space,
         .objective = sn_trials_objective(trials),
@@ -257,11 +300,11 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
         .iterations = (int)options->iterations,
         .workers = workers,
         .epochs = trials->run.options.epochs,
-        .memory = trials->run.memory > machine ? trials->run.memory : machine,
+        .memory = memory_of_all(options, trials->run.memory),
         .deadline = deadline(options),
     };
     SN_TRY(sn_stopping_parse(&searching.stopping, options->stop_early, searching.epochs, error));
-    if (workers > 1 && workers * threads > cores)
+    if (options->ranks == NULL && workers > 1 && workers * threads > cores)
         sn_log(SN_LOG_WARNING, "%d workers of %d threads share %d cores; fewer of either are faster", workers,
                threads, cores);
     SN_TRY(warm_start(&start, study, trials->space, options, error));
@@ -356,6 +399,34 @@ done:
 
 /* ---- the command ---- */
 
+/* Rank 0 of several, or the only process: search. */
+static sn_status search(cli_context *context, const char *dataset, search_options *options, sn_error *error)
+{
+    sn_status status;
+    sn_study *study = NULL;
+    sn_space space = {0};
+    resolve_workers(options);
+    SN_TRY(sn_space_load(&space, options->space, error));
+    if (sn_space_dimensions(&space) == 0) {
+        status =
+            sn_error_set(error, SN_ERR_INPUT,
+                         "%s: leaves nothing to search; give a hyperparameter {\"lower\": a, \"upper\": b}",
+                         options->space);
+        goto done;
+    }
+    if (options->simulate == NOT_SIMULATED)
+        SN_TRY(search_dataset(context, &study, &space, dataset, options, error));
+    else
+        SN_TRY(search_simulation(context, &study, &space, options, error));
+done:
+    if (status == SN_OK || status == SN_ERR_INTERRUPTED)
+        sn_study_close(study);
+    else
+        sn_study_abandon(study);
+    sn_space_clear(&space);
+    return status;
+}
+
 sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *error)
 {
     sn_status status;
@@ -365,31 +436,20 @@ sn_status cmd_search(cli_context *context, int argc, char **argv, sn_error *erro
                               .algorithm = "crs",
                               .stop_early = "none",
                               .iterations = 300,
-                              .workers = 1,
                               .simulate = NOT_SIMULATED,
                               .began = sn_clock_now()};
-    sn_study *study = NULL;
-    sn_space space = {0};
     options.training.threads = 0; /* not given */
     SN_TRY(parse(&dataset, &options, argc, argv, error));
-    resolve_threads(&options);
-    SN_TRY(sn_space_load(&space, options.space, error));
-    if (sn_space_dimensions(&space) == 0) {
-        status =
-            sn_error_set(error, SN_ERR_INPUT,
-                         "%s: leaves nothing to search; give a hyperparameter {\"lower\": a, \"upper\": b}",
-                         options.space);
+    SN_TRY(sn_comm_open(&context->comm, error));
+    if (sn_comm_rank(context->comm) > 0) {
+        status = sn_relay_run(context->comm, error);
         goto done;
     }
-    if (options.simulate == NOT_SIMULATED)
-        SN_TRY(search_dataset(context, &study, &space, dataset, &options, error));
-    else
-        SN_TRY(search_simulation(context, &study, &space, &options, error));
+    if (sn_comm_size(context->comm) > 1)
+        SN_TRY(sn_ranks_open(&options.ranks, context->comm,
+                             options.ranks_per_trial == 0 ? 1 : (int)options.ranks_per_trial, error));
+    SN_TRY(search(context, dataset, &options, error));
 done:
-    if (status == SN_OK || status == SN_ERR_INTERRUPTED)
-        sn_study_close(study);
-    else
-        sn_study_abandon(study);
-    sn_space_clear(&space);
+    sn_ranks_close(options.ranks);
     return status;
 }

@@ -8,11 +8,13 @@
 
 #include "base/progress.h"
 #include "base/status.h"
+#include "comm/comm.h"
 
 /* What a command shares with main. */
 typedef struct cli_context {
     sn_progress_bar *bar;        /* on stderr; clear it before printing results */
     const sn_progress *progress; /* to hand down: the bar */
+    sn_comm *comm;               /* a command's that has met other processes; main parts from them */
     bool partly;                 /* set by a command that did only part of what was asked: exit code 4 */
 } cli_context;
 

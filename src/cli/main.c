@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/options.h"
+#include "comm/comm.h"
 #include "search/trial.h"
 
 enum { EXIT_PARTLY = 4 };
@@ -55,6 +56,15 @@ static const cli_command *command_find(const char *name, sn_error *error)
     return NULL;
 }
 
+/* Only `search` knows of other processes: mpirun would have any other command do the same thing many times. */
+static sn_status command_allowed(const cli_command *command, sn_error *error)
+{
+    if (command->run == cmd_search || getenv("OMPI_COMM_WORLD_SIZE") == NULL || sn_comm_started() == 1)
+        return SN_OK;
+    return sn_error_set(error, SN_ERR_ARG, "%s is done by one process; start it without mpirun",
+                        command->name);
+}
+
 static void on_log(void *context, sn_log_level level, const char *text)
 {
     char line[1100];
@@ -63,18 +73,19 @@ static void on_log(void *context, sn_log_level level, const char *text)
 }
 
 /* Run a command with a progress bar and the log on stderr. */
-static sn_status command_run(bool *partly, const cli_command *command, int argc, char **argv, sn_error *error)
+static sn_status command_run(cli_context *context, const cli_command *command, int argc, char **argv,
+                             sn_error *error)
 {
     sn_progress_bar *bar = NULL;
     sn_status status = sn_progress_bar_create(&bar, stderr, error);
     if (status != SN_OK)
         return status;
-    cli_context context = {.bar = bar, .progress = sn_progress_bar_progress(bar)};
+    context->bar = bar;
+    context->progress = sn_progress_bar_progress(bar);
     sn_log_set_sink(on_log, bar, SN_LOG_INFO);
-    status = command->run(&context, argc, argv, error);
+    status = command->run(context, argc, argv, error);
     sn_log_set_sink(NULL, NULL, SN_LOG_INFO);
     sn_progress_bar_free(bar);
-    *partly = context.partly;
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == SN_OK)
         status = sn_error_set(error, SN_ERR_IO, "standard output: cannot write the results");
     return status;
@@ -116,7 +127,7 @@ static void waiting_shorten(char **argv)
 int main(int argc, char **argv)
 {
     sn_error error = SN_ERROR_INIT;
-    bool partly = false;
+    cli_context context = {.bar = NULL};
     streams_reserve();
     if (argc < 2) {
         help_print(stderr);
@@ -135,12 +146,16 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "worker") == 0)
         return worker(argv[2]);
     const cli_command *command = command_find(argv[1], &error);
-    sn_status status =
-        command != NULL ? command_run(&partly, command, argc - 1, argv + 1, &error) : SN_ERR_ARG;
+    sn_status status = command != NULL ? command_allowed(command, &error) : SN_ERR_ARG;
+    if (status == SN_OK)
+        status = command_run(&context, command, argc - 1, argv + 1, &error);
+    if (context.comm == NULL && !sn_comm_is_first() && (status == SN_ERR_ARG || status == SN_ERR_UNSUPPORTED))
+        return 0; /* the first one says it; where another ended before it with an error, it could not */
     if (status == SN_ERR_INTERRUPTED)
         fprintf(stderr, "segnas3d: %s; the same command %s\n", error.text,
                 command->goes_on ? "goes on" : "begins again");
     else if (status != SN_OK)
         fprintf(stderr, "segnas3d: %s\n", error.text);
-    return status == SN_OK && partly ? EXIT_PARTLY : sn_status_exit_code(status);
+    sn_comm_close(context.comm); /* takes a second or two; what is to be said is said before */
+    return status == SN_OK && context.partly ? EXIT_PARTLY : sn_status_exit_code(status);
 }

@@ -129,12 +129,18 @@ sn_tensor sn_graph_prelu(sn_graph *graph, const char *name, sn_tensor x)
                          graph->tensors[x].desc);
 }
 
+/* Statistics of one image, which last where another program reads them. */
+static sn_tensor statistic(sn_graph *graph, const char *name, const char *part, sn_tensor_desc desc)
+{
+    return graph->running > 0 ? part_of(graph, name, part, SN_ROLE_RESULT, SN_INITIAL_ZERO, desc)
+                              : graph_transient(graph, name, desc);
+}
+
 /* Batch statistics, which also move the running ones. */
 static sn_tensor batchnorm_train(sn_graph *graph, const char *name, sn_op_params params,
                                  const sn_tensor inputs[5])
 {
-    sn_tensor x = inputs[0], running_mean = inputs[3], running_variance = inputs[4];
-    sn_tensor_desc y = graph->tensors[x].desc;
+    sn_tensor_desc y = graph->tensors[inputs[0]].desc;
     sn_tensor_desc statistics = desc_of(graph->real, y.shape[0], y.shape[1], 1, 1, 1);
     sn_node normalise = {.kind = SN_OP_BATCHNORM,
                          .params = params,
@@ -142,16 +148,18 @@ static sn_tensor batchnorm_train(sn_graph *graph, const char *name, sn_op_params
                          .output_count = 3,
                          .inputs = {inputs[0], inputs[1], inputs[2]}};
     normalise.outputs[0] = graph_transient(graph, name, y);
-    sn_tensor m = normalise.outputs[1] = graph_transient(graph, name, statistics);
-    sn_tensor v = normalise.outputs[2] = graph_transient(graph, name, statistics);
+    normalise.outputs[1] = statistic(graph, name, "batch_mean", statistics);
+    normalise.outputs[2] = statistic(graph, name, "batch_variance", statistics);
     graph_append(graph, name, &normalise);
+    params.batchnorm.voxels = sn_tensor_voxels(&y);
     sn_node running = {.kind = SN_OP_BATCHNORM_RUNNING,
                        .params = params,
-                       .input_count = 3,
+                       .input_count = 2,
                        .output_count = 2,
-                       .inputs = {x, m, v},
-                       .outputs = {running_mean, running_variance}};
-    graph_append(graph, name, &running);
+                       .inputs = {normalise.outputs[1], normalise.outputs[2]},
+                       .outputs = {inputs[3], inputs[4]}};
+    graph_append_to(graph, graph->running > 0 ? graph->running - 1 : graph->program_count - 1, name,
+                    &running);
     return graph->error.status == SN_OK ? normalise.outputs[0] : SN_NO_TENSOR;
 }
 

@@ -94,7 +94,7 @@ static bool is_cheap(sn_op_kind kind)
  * How many forward operations may lie between two uses of a copy; beyond, it is made again, because it would
  * lie idle too long: an encoder's output, for the decoder and then for the encoder itself.
  */
-enum { REUSE = 4 };
+enum { REUSE = 3 };
 
 static bool is_convolution(sn_op_kind kind)
 {

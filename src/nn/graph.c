@@ -88,6 +88,12 @@ done:
     return status;
 }
 
+void sn_graph_running_apart(sn_graph *graph, int program)
+{
+    assert(program >= 0 && program < graph->program_count);
+    graph->running = program + 1;
+}
+
 void sn_graph_segment_begin(sn_graph *graph)
 {
     assert(graph->segment == 0);
@@ -222,6 +228,11 @@ static const char *without_kind(const char *text, sn_op_kind kind)
 
 sn_tensor graph_append(sn_graph *graph, const char *name, const sn_node *node)
 {
+    return graph_append_to(graph, graph->program_count - 1, name, node);
+}
+
+sn_tensor graph_append_to(sn_graph *graph, int to, const char *name, const sn_node *node)
+{
     sn_error error = SN_ERROR_INIT;
     char label[2 * SN_NAME];
     if (graph->error.status != SN_OK)
@@ -231,7 +242,7 @@ sn_tensor graph_append(sn_graph *graph, const char *name, const sn_node *node)
         graph_label(graph, label, node->kind, name, node->input_count > 0 ? node->inputs[0] : SN_NO_TENSOR);
         return graph_fail(graph, error.status, "%s: %s", label, without_kind(error.text, node->kind));
     }
-    graph_program *program = graph_current(graph);
+    graph_program *program = &graph->programs[to];
     if (grow(&program->nodes, &program->node_capacity, program->node_count, sizeof *program->nodes, &error))
         return graph_fail(graph, error.status, "%s", error.text);
     program->nodes[program->node_count] = *node;

@@ -5,9 +5,9 @@
  * statistics, inputs, results) keep their values between runs and are shared by all programs of the graph.
  * Transient ones live inside one program, in an arena that the memory plan packs.
  *
- * A training graph has the programs "train" (one image: forward, loss, backward), "update" (the optimiser)
- * and "evaluate" (one image: forward with running statistics and averaged weights, overlap counts); a
- * prediction graph has "predict".
+ * A training graph has the programs "train" (one image: forward, loss, backward), "running" (the running
+ * statistics take that image's), "update" (the optimiser) and "evaluate" (one image: forward with running
+ * statistics and averaged weights, overlap counts); a prediction graph has "predict".
  */
 #ifndef SN_NN_GRAPH_H
 #define SN_NN_GRAPH_H
@@ -64,6 +64,13 @@ sn_dtype sn_graph_real(const sn_graph *graph);
  */
 sn_status sn_graph_begin_program(sn_graph *graph, int *program, const char *name, sn_mode mode,
                                  sn_error *error);
+
+/**
+ * From now on the operations by which batch normalisations in train mode move their running statistics go to
+ * `program`, which has begun before, and the statistics that they take stay in RESULT tensors
+ * `name`.batch_mean and .batch_variance: so they can be moved by the statistics of other images, too.
+ */
+void sn_graph_running_apart(sn_graph *graph, int program);
 
 /**
  * Operations added between these two are a segment, a part of the network that SN_RECOMPUTE_SEGMENTS runs a

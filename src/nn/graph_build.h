@@ -27,6 +27,7 @@ struct sn_graph {
     int tensor_count, tensor_capacity;
     graph_program *programs; /* the last one is the current one */
     int program_count, program_capacity;
+    int running;                /* the program of the running statistics, counted from 1; 0: each one's own */
     int segment, segment_count; /* the open segment, 0: none; how many there have been */
     bool averaged;              /* there are running averages, which predict mode reads */
     graph_fold *folds;          /* NULL: not folded */
@@ -67,5 +68,8 @@ bool graph_ready(sn_graph *graph, sn_op_kind kind, const char *name, const sn_te
  * @return its first output; SN_NO_TENSOR and the graph's error where operands do not fit
  */
 sn_tensor graph_append(sn_graph *graph, const char *name, const sn_node *node);
+
+/** The same to a given program of the graph. */
+sn_tensor graph_append_to(sn_graph *graph, int program, const char *name, const sn_node *node);
 
 #endif

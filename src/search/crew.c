@@ -10,7 +10,7 @@
 
 struct sn_crew {
     sn_crew_options options;
-    sn_worker **workers; /* (options.workers) NULL: idle */
+    sn_worker **workers; /* (options.workers) of this machine; NULL: idle */
     char **logs;         /* (options.workers) the file each writes to; NULL: idle */
     cpu_set_t *cores;    /* (options.workers) NULL: they share what this process may use */
 };
@@ -95,7 +95,8 @@ sn_status sn_crew_create(sn_crew **crew, const sn_crew_options *options, sn_erro
     SN_TRY(sn_alloc(&self->workers, workers, sizeof(sn_worker *), error));
     SN_TRY(sn_alloc(&self->logs, workers, sizeof(char *), error));
     SN_TRY(sn_alloc(&self->cores, workers, sizeof *self->cores, error));
-    if (options->workers == 1 || !sn_cores_share_out(self->cores, options->workers, options->threads)) {
+    if (options->workers == 1 || options->ranks != NULL ||
+        !sn_cores_share_out(self->cores, options->workers, options->threads)) {
         sn_free(self->cores);
         self->cores = NULL;
     }
@@ -109,7 +110,10 @@ done:
 /* Forget a worker that has ended; one that has not is stopped first. */
 static void worker_dismiss(sn_crew *self, int worker)
 {
-    sn_worker_free(self->workers[worker]);
+    if (self->options.ranks != NULL)
+        sn_ranks_dismiss(self->options.ranks, worker);
+    else
+        sn_worker_free(self->workers[worker]);
     sn_free(self->logs[worker]);
     self->workers[worker] = NULL;
     self->logs[worker] = NULL;
@@ -117,14 +121,17 @@ static void worker_dismiss(sn_crew *self, int worker)
 
 void sn_crew_stop(sn_crew *crew, int worker)
 {
-    sn_worker_stop(crew->workers[worker]);
+    if (crew->options.ranks != NULL)
+        sn_ranks_stop(crew->options.ranks, worker);
+    else
+        sn_worker_stop(crew->workers[worker]);
 }
 
 void sn_crew_end(sn_crew *crew)
 {
     for (int i = 0; i < crew->options.workers; i++)
-        if (crew->workers[i] != NULL)
-            sn_worker_stop(crew->workers[i]); /* all first: they end side by side */
+        if (crew->logs[i] != NULL)
+            sn_crew_stop(crew, i); /* all first: they end side by side */
     for (int i = 0; i < crew->options.workers; i++)
         worker_dismiss(crew, i);
 }
@@ -155,11 +162,20 @@ sn_status sn_crew_begin(sn_crew *crew, int worker, const json_t *job, const char
     options.on_retry = on_retry;
     options.on_report = on_report;
     options.context = reporter;
-    SN_TRY(sn_worker_begin(&crew->workers[worker], job, &options, error));
+    if (crew->options.ranks != NULL)
+        SN_TRY(sn_ranks_begin(crew->options.ranks, worker, job, &options, error));
+    else
+        SN_TRY(sn_worker_begin(&crew->workers[worker], job, &options, error));
 done:
     if (status != SN_OK)
         worker_dismiss(crew, worker);
     return status;
+}
+
+static sn_status worker_attend(sn_worker_outcome *outcome, sn_crew *self, int worker, sn_error *error)
+{
+    return self->options.ranks != NULL ? sn_ranks_attend(outcome, self->options.ranks, worker, error)
+                                       : sn_worker_attend(outcome, self->workers[worker], error);
 }
 
 /* Attend to all; `*worker` is one that has ended, or SN_NO_WORKER. */
@@ -169,9 +185,9 @@ static sn_status crew_attend(int *worker, sn_trial_result *result, sn_crew *self
     sn_worker_outcome outcome = {.reason = NULL};
     *worker = SN_NO_WORKER;
     for (int i = 0; i < self->options.workers && *worker == SN_NO_WORKER; i++) {
-        if (self->workers[i] == NULL)
+        if (self->logs[i] == NULL)
             continue;
-        SN_TRY(sn_worker_attend(&outcome, self->workers[i], error));
+        SN_TRY(worker_attend(&outcome, self, i, error));
         if (outcome.end == SN_WORKER_RUNNING)
             continue;
         SN_TRY(outcome_read(result, &outcome, error));
@@ -187,7 +203,10 @@ sn_status sn_crew_wait(int *worker, sn_trial_result *result, bool wait, sn_crew 
 {
     sn_status status = crew_attend(worker, result, crew, error);
     while (status == SN_OK && *worker == SN_NO_WORKER && wait) {
-        sn_workers_wait(crew->workers, crew->options.workers);
+        if (crew->options.ranks != NULL)
+            sn_ranks_wait(crew->options.ranks);
+        else
+            sn_workers_wait(crew->workers, crew->options.workers);
         status = crew_attend(worker, result, crew, error);
     }
     return status;

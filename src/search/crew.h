@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "search/ranks.h"
 #include "search/search.h"
 
 typedef struct sn_crew sn_crew;
@@ -18,6 +19,7 @@ typedef struct sn_crew_options {
     int workers;          /* 1 to SN_SEARCH_WORKERS */
     int threads;          /* of each worker: it has so many cores for itself where there are enough for all */
     double limit_seconds; /* of one attempt at a training, over which it has failed; 0: none */
+    sn_ranks *ranks; /* whose groups are the workers, in place of processes of this machine; NULL: none */
 } sn_crew_options;
 
 /** Make a crew of which nobody works yet; free with sn_crew_free. Strings outlive it. */

@@ -194,6 +194,20 @@ done:
     return status;
 }
 
+/* Where a training has several members, this process is one of them. */
+static sn_status group_open(sn_group **group, const json_t *job, sn_error *error)
+{
+    sn_status status;
+    int64_t member, members;
+    if (!sn_json_has(job, "members"))
+        return SN_OK;
+    SN_TRY(sn_json_integer(&member, job, "member", "job", error));
+    SN_TRY(sn_json_integer(&members, job, "members", "job", error));
+    SN_TRY(sn_group_open(group, SN_WORKER_CONNECTION, (int)member, (int)members, error));
+done:
+    return status;
+}
+
 sn_status sn_trial_handler(json_t **result, const json_t *job, sn_worker_reporter *reporter, void *context,
                            sn_error *error)
 {
@@ -209,6 +223,7 @@ sn_status sn_trial_handler(json_t **result, const json_t *job, sn_worker_reporte
     SN_TRY(read_job(&run, &model, job, error));
     SN_TRY(sn_json_object(&data, job, "task", "job", error));
     SN_TRY(sn_task_open(&task, data, error));
+    SN_TRY(group_open(&run.group, job, error));
     SN_TRY(sn_task_train(&trained, &task, &run, model, &observer, error));
     SN_TRY(sn_task_label_dice(&labels, &task, trained.label_dice, error));
     *result = json_pack("{s:f, s:O, s:f}", "dice", trained.dice, "labels", labels, "step_seconds",
@@ -218,6 +233,7 @@ sn_status sn_trial_handler(json_t **result, const json_t *job, sn_worker_reporte
 done:
     json_decref(labels);
     sn_train_result_clear(&trained);
+    sn_group_close(run.group);
     sn_task_clear(&task);
     return status;
 }

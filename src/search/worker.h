@@ -50,6 +50,8 @@ int sn_worker_main(const char *master_pid, sn_worker_handler *handler, void *con
 
 /* ---- the master's process ---- */
 
+enum { SN_WORKER_CONNECTION = 4 }; /* to the other members of its group (comm/group.h), where it has any */
+
 enum { SN_WORKERS = 1024 }; /* side by side, at most */
 
 /** One job, in a worker or between two of them. */
@@ -62,6 +64,7 @@ typedef enum sn_worker_end {
     SN_WORKER_MEMORY,  /* out of memory: reported by the worker, or killed by the kernel's memory control */
     SN_WORKER_FAILED, /* a NaN, reported by the worker (SN_ERR_NUMERIC); over its time; died once too often */
     SN_WORKER_STOPPED, /* as sn_worker_stop asked */
+    SN_WORKER_DIED,    /* where `attempts` is 0: `reason` says what happened to it */
 } sn_worker_end;
 
 typedef struct sn_worker_outcome {
@@ -74,11 +77,13 @@ void sn_worker_outcome_clear(sn_worker_outcome *outcome);
 
 typedef struct sn_worker_options {
     const char *log;        /* file that the worker's output is appended to */
-    int attempts;           /* how often a worker that dies is started again, the first time counted */
+    int attempts;           /* how often a worker that dies is started again, the first time counted; 0: its
+                             * death is the outcome */
     double grace_seconds;   /* between SIGTERM and SIGKILL when it is to end */
     double silence_seconds; /* a worker that sends no line for so long hangs: it is killed and so has died */
     double limit_seconds;   /* of one attempt; 0: none. Over it the work has failed */
     int64_t memory_limit;   /* of the worker's data in bytes, RLIMIT_DATA; 0: none */
+    int connection; /* a descriptor, at 5 or above, that the worker gets as its SN_WORKER_CONNECTION; 0: none */
     const cpu_set_t *cores; /* that it may run on; NULL: those of this process */
     /** Before the worker is started again, with what happened to it; may be NULL. An error ends the work. */
     sn_status (*on_retry)(const char *death, void *context, sn_error *error);

@@ -56,7 +56,7 @@ void sn_worker_outcome_clear(sn_worker_outcome *outcome)
 
 /* ---- start, and stop ---- */
 
-/* Two ends of a connection, ours first; none of them is among the descriptors 0..3 that the worker gets. */
+/* Two ends of a connection, ours first; none of them is among the descriptors 0..4 that the worker gets. */
 static sn_status sockets_open(int ends[2], sn_error *error)
 {
     int raw[2] = {-1, -1};
@@ -64,7 +64,7 @@ static sn_status sockets_open(int ends[2], sn_error *error)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, raw) != 0)
         return sn_error_set(error, SN_ERR_IO, "cannot start a worker: %s", strerror(errno));
     for (int i = 0; i < 2; i++)
-        ends[i] = fcntl(raw[i], F_DUPFD_CLOEXEC, 4);
+        ends[i] = fcntl(raw[i], F_DUPFD_CLOEXEC, 5);
     close(raw[0]);
     close(raw[1]);
     if (ends[0] >= 0 && ends[1] >= 0)
@@ -89,6 +89,8 @@ static sn_status process_spawn(sn_worker *self, int connection, sn_error *error)
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
     posix_spawn_file_actions_adddup2(&actions, connection, 0);
     posix_spawn_file_actions_adddup2(&actions, connection, 3);
+    if (self->options.connection > 0)
+        posix_spawn_file_actions_adddup2(&actions, self->options.connection, SN_WORKER_CONNECTION);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setsigmask(&attributes, &mask);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
@@ -365,6 +367,8 @@ static sn_status attempt_repeat(sn_worker_outcome *outcome, sn_worker *self, con
 {
     sn_status status;
     attempt_clear(self);
+    if (self->options.attempts == 0)
+        return outcome_set(outcome, SN_WORKER_DIED, death, error);
     if (self->attempts < self->options.attempts) {
         if (self->options.on_retry != NULL)
             SN_TRY(self->options.on_retry(death, self->options.context, error));

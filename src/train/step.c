@@ -15,6 +15,8 @@ static sn_status add_train(sn_train_graph *self, const sn_arch *arch, const sn_t
     sn_status status;
     sn_tensor scores;
     sn_graph *graph = self->graph;
+    SN_TRY(sn_graph_begin_program(graph, &self->running, "running", SN_MODE_TRAIN, error));
+    sn_graph_running_apart(graph, self->running);
     SN_TRY(sn_graph_begin_program(graph, &self->train, "train", SN_MODE_TRAIN, error));
     sn_tensor image = sn_graph_affine_warp(graph, self->image, self->matrix, false);
     sn_tensor labels = sn_graph_affine_warp(graph, self->labels, self->matrix, true);

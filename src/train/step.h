@@ -17,16 +17,16 @@ typedef struct sn_train_shape {
 
 typedef struct sn_train_graph {
     sn_graph *graph;
-    int train, update, evaluate; /* programs */
-    sn_tensor image;             /* input, real (1,C,D,H,W) */
-    sn_tensor labels;            /* input, u8 (1,1,D,H,W): classes */
-    sn_tensor matrix;            /* input, f64 (1,1,1,3,4): output voxel -> source voxel */
-    sn_tensor dropout_key;       /* input, u8 (1,1,1,1,16); SN_NO_TENSOR without dropout */
-    sn_tensor label_weights;     /* input, real (1,classes,1,1,1) */
-    sn_tensor nadam;             /* input, f64 (1,1,1,1,4) */
-    sn_tensor average;           /* input, f64 (1,1,1,1,1): the share of the newest weights */
-    sn_tensor loss;              /* result of `train`, f64 */
-    sn_tensor overlap;           /* result of `evaluate`, f64 (1,classes,1,1,3) */
+    int train, running, update, evaluate; /* programs; `running` after each image's `train` */
+    sn_tensor image;                      /* input, real (1,C,D,H,W) */
+    sn_tensor labels;                     /* input, u8 (1,1,D,H,W): classes */
+    sn_tensor matrix;                     /* input, f64 (1,1,1,3,4): output voxel -> source voxel */
+    sn_tensor dropout_key;                /* input, u8 (1,1,1,1,16); SN_NO_TENSOR without dropout */
+    sn_tensor label_weights;              /* input, real (1,classes,1,1,1) */
+    sn_tensor nadam;                      /* input, f64 (1,1,1,1,4) */
+    sn_tensor average;                    /* input, f64 (1,1,1,1,1): the share of the newest weights */
+    sn_tensor loss;                       /* result of `train`, f64 */
+    sn_tensor overlap;                    /* result of `evaluate`, f64 (1,classes,1,1,3) */
 } sn_train_graph;
 
 /**

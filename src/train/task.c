@@ -274,9 +274,11 @@ sn_status sn_task_train(sn_train_result *result, const sn_task *task, const sn_t
                             .threads = run->threads,
                             .memory = run->memory,
                             .checkpoint = run->checkpoint,
+                            .group = run->group,
                             .key = key};
     SN_TRY(sn_train(result, &input, observer, error));
-    SN_TRY(save_model(task, run, result, key, path, error));
+    if (sn_group_member(run->group) == 0)
+        SN_TRY(save_model(task, run, result, key, path, error));
 done:
     return status;
 }

@@ -74,6 +74,7 @@ typedef struct sn_task_run {
     int threads;
     int64_t memory;         /* budget in bytes; 0: none */
     const char *checkpoint; /* file; NULL: none */
+    sn_group *group;        /* as sn_train_input has it */
 } sn_task_run;
 
 /**
@@ -83,7 +84,7 @@ typedef struct sn_task_run {
 sn_status sn_task_key(char key[SN_HASH_TEXT], const sn_task *task, const sn_task_run *run, sn_error *error);
 
 /**
- * Train a network and write its model file.
+ * Train a network and write its model file; of a group, member 0 writes it.
  *
  * @param[out] result sn_train_result_clear
  * @param[in]  path   the model file

@@ -53,6 +53,8 @@ static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn
     SN_TRY(sn_executor_create(&self->executor, self->graph.graph, self->backend, self->device, error));
     SN_TRY(sn_executor_initialise(self->executor, options->seed, error));
     SN_TRY(upload_label_weights(self, error));
+    if (sn_group_size(input->group) > 1)
+        SN_TRY(sn_together_create(&self->together, input->group, &self->graph, self->executor, error));
     SN_TRY(sn_alloc(&self->history, (size_t)options->epochs, sizeof *self->history, error));
     SN_TRY(sn_alloc(&self->label_dice, label_values, sizeof *self->label_dice, error));
 done:
@@ -65,6 +67,7 @@ static void trainer_end(sn_trainer *self)
     sn_arrays_clear(&self->best);
     sn_free(self->history);
     sn_free(self->label_dice);
+    sn_together_free(self->together);
     sn_executor_free(self->executor);
     sn_train_graph_clear(&self->graph);
     if (self->device != NULL)
@@ -95,6 +98,8 @@ static sn_status train_image(sn_trainer *self, const sn_sample *sample, double *
     sn_executor_upload(self->executor, self->graph.labels, sample->labels);
     upload_draws(self, sample->case_index);
     SN_TRY(sn_executor_run(self->executor, self->graph.train, error));
+    if (self->together == NULL)
+        SN_TRY(sn_executor_run(self->executor, self->graph.running, error));
     sn_executor_download(self->executor, self->graph.loss, loss);
     self->step_seconds[self->steps++ % SN_STEPS_TIMED] = sn_clock_now() - start;
     if (!isfinite(*loss))
@@ -123,6 +128,61 @@ static void report_image(const sn_trainer *self, const sn_train_observer *observ
                              observer->context);
 }
 
+/* A batch by this process alone; `*sum` takes the losses. */
+static sn_status train_batch(sn_trainer *self, double *sum, sn_loader *loader, int begin, int images,
+                             const sn_train_observer *observer, sn_error *error)
+{
+    sn_status status = SN_OK;
+    sn_sample sample;
+    double loss = 0;
+    for (int i = 0; i < images; i++) {
+        sn_loader_next(loader, &sample);
+        SN_TRY(train_image(self, &sample, &loss, error));
+        *sum += loss;
+        if (i + 1 == images)
+            SN_TRY(update_weights(self, images, error));
+        report_image(self, observer, begin + i + 1);
+    }
+done:
+    return status;
+}
+
+/* The same together with others, in rounds of an image each. */
+static sn_status train_batch_together(sn_trainer *self, double *sum, sn_loader *loader, int begin, int images,
+                                      const sn_train_observer *observer, sn_error *error)
+{
+    sn_status status = SN_OK;
+    sn_sample sample;
+    double losses[SN_GROUP_MEMBERS], loss = 0;
+    int members = sn_group_size(self->input->group), own = sn_group_member(self->input->group);
+    for (int i = 0; i < images; i += members) {
+        int round = images - i < members ? images - i : members;
+        if (own < round) {
+            sn_together_clear(self->together);
+            sn_loader_next(loader, &sample);
+            SN_TRY(train_image(self, &sample, &loss, error));
+        }
+        SN_TRY(sn_together_round(losses, self->together, round, loss, i == 0, error));
+        for (int m = 0; m < round; m++)
+            *sum += losses[m];
+        report_image(self, observer, begin + i + round);
+    }
+    SN_TRY(sn_together_gather(self->together, error));
+    SN_TRY(update_weights(self, images, error));
+done:
+    return status;
+}
+
+/* Keep the cases that this member computes: of each `batch` every R-th. Returns how many. */
+static int own_cases(const sn_trainer *self, int *cases, int count, int batch)
+{
+    int members = sn_group_size(self->input->group), own = sn_group_member(self->input->group), kept = 0;
+    for (int i = 0; i < count; i++)
+        if (i % batch % members == own)
+            cases[kept++] = cases[i];
+    return kept;
+}
+
 /* All training images in this epoch's order, a step of the optimiser after each batch. */
 static sn_status train_epoch(sn_trainer *self, double *mean_loss, const sn_train_observer *observer,
                              sn_error *error)
@@ -131,21 +191,18 @@ static sn_status train_epoch(sn_trainer *self, double *mean_loss, const sn_train
     int count = self->input->split->count[SN_TRAINING], batch = self->input->options->batch;
     int *order = NULL;
     sn_loader *loader = NULL;
-    sn_sample sample;
-    double sum = 0, loss = 0;
+    double sum = 0;
     SN_TRY(sn_alloc(&order, (size_t)count, sizeof *order, error));
     memcpy(order, self->input->split->cases[SN_TRAINING], (size_t)count * sizeof *order);
     sn_random random = sn_random_begin(self->input->options->seed, SN_RANDOM_SHUFFLE, (uint64_t)self->epoch);
     sn_random_shuffle(&random, order, count);
-    SN_TRY(sn_loader_begin(&loader, self->input->cache, order, count, error));
-    for (int i = 0; i < count; i++) {
-        sn_loader_next(loader, &sample);
-        SN_TRY(train_image(self, &sample, &loss, error));
-        sum += loss;
-        bool last = i + 1 == count;
-        if (last || (i + 1) % batch == 0)
-            SN_TRY(update_weights(self, i % batch + 1, error));
-        report_image(self, observer, i + 1);
+    SN_TRY(sn_loader_begin(&loader, self->input->cache, order, own_cases(self, order, count, batch), error));
+    for (int i = 0; i < count; i += batch) {
+        int images = count - i < batch ? count - i : batch;
+        if (self->together == NULL)
+            SN_TRY(train_batch(self, &sum, loader, i, images, observer, error));
+        else
+            SN_TRY(train_batch_together(self, &sum, loader, i, images, observer, error));
     }
     *mean_loss = sum / count;
 done:
@@ -170,38 +227,64 @@ static void mean_dice(double *label_dice, double *dice, const double *sums, cons
     *dice = labels == 0 ? NAN : sum / labels;
 }
 
-static sn_status validate(sn_trainer *self, double *label_dice, double *dice,
-                          const sn_train_observer *observer, sn_error *error)
+/* Add the Dice of one case to the sums, for each label that occurs. */
+static void add_case(double *sums, int *cases, const double *counts, int classes)
+{
+    for (int l = 0; l < classes; l++) {
+        double both = counts[3 * l], either = counts[3 * l + 1] + counts[3 * l + 2];
+        if (either > 0) {
+            sums[l] += 2 * both / either;
+            cases[l]++;
+        }
+    }
+}
+
+/* Overlap counts of all validation cases, (cases, classes, 3); members take turns. */
+static sn_status count_overlaps(sn_trainer *self, double *counts, const sn_train_observer *observer,
+                                sn_error *error)
 {
     sn_status status;
-    const sn_split *split = self->input->split;
-    double *counts = NULL, *sums = NULL;
-    int *cases = NULL;
+    const sn_train_input *input = self->input;
+    int count = input->split->count[SN_VALIDATION], trained = input->split->count[SN_TRAINING];
+    int width = 3 * self->classes, members = sn_group_size(input->group);
+    int *order = NULL;
     sn_loader *loader = NULL;
     sn_sample sample;
-    SN_TRY(sn_alloc(&counts, (size_t)self->classes * 3, sizeof *counts, error));
-    SN_TRY(sn_alloc(&sums, (size_t)self->classes, sizeof *sums, error));
-    SN_TRY(sn_alloc(&cases, (size_t)self->classes, sizeof *cases, error));
-    SN_TRY(sn_loader_begin(&loader, self->input->cache, split->cases[SN_VALIDATION],
-                           split->count[SN_VALIDATION], error));
-    for (int done = 1; sn_loader_next(loader, &sample); done++) {
+    SN_TRY(sn_alloc(&order, (size_t)count, sizeof *order, error));
+    memcpy(order, input->split->cases[SN_VALIDATION], (size_t)count * sizeof *order);
+    SN_TRY(sn_loader_begin(&loader, input->cache, order, own_cases(self, order, count, count), error));
+    for (int i = sn_group_member(input->group); sn_loader_next(loader, &sample); i += members) {
         SN_TRY(sn_interrupt_check(error));
         sn_executor_upload(self->executor, self->graph.image, sample.image);
         sn_executor_upload(self->executor, self->graph.labels, sample.labels);
         SN_TRY(sn_executor_run(self->executor, self->graph.evaluate, error));
-        sn_executor_download(self->executor, self->graph.overlap, counts);
-        for (int l = 0; l < self->classes; l++) {
-            double both = counts[3 * l], either = counts[3 * l + 1] + counts[3 * l + 2];
-            if (either > 0) {
-                sums[l] += 2 * both / either;
-                cases[l]++;
-            }
-        }
-        report_image(self, observer, split->count[SN_TRAINING] + done);
+        sn_executor_download(self->executor, self->graph.overlap, counts + (size_t)i * (size_t)width);
+        report_image(self, observer, trained + i + 1);
     }
-    mean_dice(label_dice, dice, sums, cases, self->classes);
+    if (members > 1)
+        SN_TRY(sn_together_rows(counts, input->group, count, width, error));
 done:
     sn_loader_end(loader);
+    sn_free(order);
+    return status;
+}
+
+static sn_status validate(sn_trainer *self, double *label_dice, double *dice,
+                          const sn_train_observer *observer, sn_error *error)
+{
+    sn_status status;
+    int count = self->input->split->count[SN_VALIDATION];
+    size_t classes = (size_t)self->classes;
+    double *counts = NULL, *sums = NULL;
+    int *cases = NULL;
+    SN_TRY(sn_alloc(&counts, (size_t)count * classes * 3, sizeof *counts, error));
+    SN_TRY(sn_alloc(&sums, classes, sizeof *sums, error));
+    SN_TRY(sn_alloc(&cases, classes, sizeof *cases, error));
+    SN_TRY(count_overlaps(self, counts, observer, error));
+    for (int i = 0; i < count; i++)
+        add_case(sums, cases, counts + (size_t)i * classes * 3, self->classes);
+    mean_dice(label_dice, dice, sums, cases, self->classes);
+done:
     sn_free(counts);
     sn_free(sums);
     sn_free(cases);
@@ -231,11 +314,13 @@ static sn_status run_epoch(sn_trainer *self, const sn_train_observer *observer, 
     epoch->seconds = sn_clock_now() - start;
     epoch->best = is_better(self, epoch->dice);
     self->epoch++;
-    if (epoch->best) {
+    if (epoch->best)
         self->best_epoch = self->epoch;
+    if (sn_group_member(self->input->group) > 0)
+        goto done; /* member 0 keeps all */
+    if (epoch->best)
         SN_TRY(
             sn_weights_download(&self->best, self->graph.graph, self->executor, SN_WEIGHTS_NETWORK, error));
-    }
     SN_TRY(sn_checkpoint_keep(self, error));
 done:
     return status;
@@ -281,6 +366,27 @@ static sn_status finish(sn_train_result *result, sn_trainer *self, sn_error *err
     return SN_OK;
 }
 
+/* All members go on from the same checkpoint. */
+static sn_status agree(const sn_trainer *self, sn_error *error)
+{
+    sn_status status;
+    sn_group *group = self->input->group;
+    double *epochs = NULL;
+    SN_TRY(sn_alloc(&epochs, (size_t)sn_group_size(group), sizeof *epochs, error));
+    epochs[sn_group_member(group)] = self->epoch;
+    SN_TRY(sn_together_rows(epochs, group, sn_group_size(group), 1, error));
+    for (int m = 1; m < sn_group_size(group) && status == SN_OK; m++)
+        if (epochs[m] != epochs[0])
+            status =
+                sn_error_set(error, SN_ERR_FAILED,
+                             "the checkpoint is at epoch %.0f for process %d of this training, at %.0f for "
+                             "the first one",
+                             epochs[m], m, epochs[0]);
+done:
+    sn_free(epochs);
+    return status;
+}
+
 sn_status sn_train(sn_train_result *result, const sn_train_input *input, const sn_train_observer *observer,
                    sn_error *error)
 {
@@ -290,6 +396,8 @@ sn_status sn_train(sn_train_result *result, const sn_train_input *input, const s
     SN_TRY(trainer_begin(&self, input, error));
     if (input->checkpoint != NULL)
         SN_TRY(sn_checkpoint_restore(&self, error));
+    if (self.together != NULL)
+        SN_TRY(agree(&self, error));
     for (int e = 0; e < self.epoch; e++)
         SN_TRY(report_epoch(&self, e, observer, error));
     while (self.epoch < input->options->epochs) {

@@ -7,6 +7,7 @@
 #ifndef SN_TRAIN_TRAIN_H
 #define SN_TRAIN_TRAIN_H
 
+#include "comm/group.h"
 #include "dataset/cache.h"
 #include "dataset/split.h"
 #include "model/weights.h"
@@ -41,6 +42,9 @@ typedef struct sn_train_input {
     /** A file that the state is kept in between epochs, and gone on from; NULL: none. Writing it takes at most
      * a twentieth of the time. What it was made for is written in it: another training's file is ignored. */
     const char *checkpoint;
+    /** Processes that train the network together, each called with the same input, for the same bits; NULL: this
+     * one by itself. Member 0 writes the checkpoint and has the weights. */
+    sn_group *group;
     const char *key; /* says what the training is: architecture, data, split, options */
 } sn_train_input;
 
@@ -50,7 +54,7 @@ typedef struct sn_train_result {
     double *label_dice;  /* (classes) of the best epoch */
     double seconds;      /* of all epochs */
     double step_seconds; /* median of an image's step, of the last 1000 in this call; 0: there was none */
-    sn_arrays weights;   /* SN_WEIGHTS_NETWORK of the best epoch */
+    sn_arrays weights;   /* SN_WEIGHTS_NETWORK of the best epoch; empty but for member 0 */
 } sn_train_result;
 
 void sn_train_result_clear(sn_train_result *result);

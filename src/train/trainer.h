@@ -6,6 +6,7 @@
 
 #include "nn/executor.h"
 #include "nn/nadam.h"
+#include "train/together.h"
 #include "train/train.h"
 
 enum { SN_STEPS_TIMED = 1000 };
@@ -16,6 +17,7 @@ typedef struct sn_trainer {
     sn_device *device;
     sn_train_graph graph;
     sn_executor *executor;
+    sn_together *together; /* NULL: by itself */
     sn_nadam nadam;
     int classes;
     int epoch;               /* epochs finished */

@@ -70,7 +70,7 @@ typedef struct case_spec {
 #define CONV(n, i, o, d, h, w, k, dilation, stride, pad)                                                     \
     X(CONV3D, n, i, d, h, w), .channels = (o), .params.conv3d = {k, dilation, stride, pad}
 #define SAME(n, i, o, d, h, w, k, dilation) CONV(n, i, o, d, h, w, k, dilation, 1, (dilation) * ((k)-1) / 2)
-#define NORM(n, c, d, h, w, relu) X(BATCHNORM, n, c, d, h, w), .params.batchnorm = {1e-5, 0.1, relu}
+#define NORM(n, c, d, h, w, relu) X(BATCHNORM, n, c, d, h, w), .params.batchnorm = {1e-5, 0.1, relu, 0}
 #define EXPLOG(n, c, d, h, w, factor)                                                                        \
     X(LOSS, n, c, d, h, w), .params.loss = {SN_LOSS_EXPLOG, 0.8, 0.2, 0.3, 0.3, 1}, .scale = (factor)
 #define DICE_CE(n, c, d, h, w, factor)                                                                       \
@@ -165,7 +165,7 @@ static const case_spec specs[] = {
     {NORM(1, 26, 4, 4, 4, false)},
     {NORM(1, 300, 1, 2, 3, true)},
     {NORM(1, 3, 21, 20, 41, true)},
-    {X(BATCHNORM, 3, 4, 2, 3, 5), .params.batchnorm = {1e-5, 0.1, false}, .channels = 1},
+    {X(BATCHNORM, 3, 4, 2, 3, 5), .params.batchnorm = {1e-5, 0.1, false, 0}, .channels = 1},
 
     {X(PRELU, 1, 1, 1, 1, 1)},
     {X(PRELU, 2, 5, 3, 4, 7)},
@@ -309,8 +309,10 @@ static void set_batchnorm(sn_op *op, const case_spec *spec, sn_operand x)
         set(op, INPUTS(x, c, c, each, each), OUTPUTS(x));
     else if (op->kind == SN_OP_BATCHNORM_BACKWARD)
         set(op, INPUTS(x, c, c, each, each, x), OUTPUTS(x, c, c));
-    else
-        set(op, INPUTS(x, each, each), OUTPUTS(c, c));
+    else {
+        set(op, INPUTS(each, each), OUTPUTS(c, c));
+        op->params.batchnorm.voxels = sn_tensor_voxels(&x.desc);
+    }
 }
 
 /* Operations whose outputs are smaller than x in D, H, W. */
@@ -453,7 +455,7 @@ static value_meaning input_meaning(const sn_op *op, int input)
         return INDEX;
     if ((op->kind == SN_OP_OVERLAP || op->kind == SN_OP_LOSS) && input == 1)
         return LABELS;
-    if ((is_batchnorm && input == 4) || (op->kind == SN_OP_BATCHNORM_RUNNING && input == 2) ||
+    if ((is_batchnorm && input == 4) || (op->kind == SN_OP_BATCHNORM_RUNNING && input == 1) ||
         (op->kind == SN_OP_LOSS && input == 2))
         return POSITIVE;
     if (op->kind == SN_OP_AFFINE_WARP && input == 1)

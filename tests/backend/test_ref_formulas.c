@@ -121,7 +121,7 @@ static void transposed_convolution_is_that_of_pytorch(void **state)
 static void batch_normalisation_with_relu_is_that_of_pytorch(void **state)
 {
     (void)state;
-    sn_op_params params = {.batchnorm = {1e-5, 0.1, true}};
+    sn_op_params params = {.batchnorm = {1e-5, 0.1, true, 0}};
     sn_operand x = F64(1, 2, 2, 3, 2), c = vector_of(SN_F64, 2);
     double m[2] = {0}, v[2] = {0}; /* biased, by their definition */
     for (int i = 0; i < 24; i++)
@@ -137,10 +137,11 @@ static void batch_normalisation_with_relu_is_that_of_pytorch(void **state)
     expect(&op, VALUES(norm_x, norm_gamma, norm_beta, m, v, norm_r),
            VALUES(norm_dx, norm_dgamma, norm_dbeta));
 
-    op = make(SN_OP_BATCHNORM_RUNNING, params, OPERANDS(x, c, c), OPERANDS(c, c));
+    params.batchnorm.voxels = 12;
+    op = make(SN_OP_BATCHNORM_RUNNING, params, OPERANDS(c, c), OPERANDS(c, c));
     op_values values = op_values_make(&op);
-    memcpy(values.in[1], m, sizeof m);
-    memcpy(values.in[2], v, sizeof v);
+    memcpy(values.in[0], m, sizeof m);
+    memcpy(values.in[1], v, sizeof v);
     memcpy(values.out[0], NUMBERS(0.25, -0.5), 2 * sizeof(double));
     memcpy(values.out[1], NUMBERS(1.5, 0.75), 2 * sizeof(double));
     op_run(&ref, &op, &values);
@@ -153,11 +154,11 @@ static void batch_normalisation_with_relu_is_that_of_pytorch(void **state)
 static void running_statistics_take_images_in_order_and_one_voxel_as_it_is(void **state)
 {
     (void)state;
-    sn_op op = make(SN_OP_BATCHNORM_RUNNING, (sn_op_params){.batchnorm = {1e-5, 0.5, false}},
-                    OPERANDS(F64(2, 1, 1, 1, 1), F64(2, 1, 1, 1, 1), F64(2, 1, 1, 1, 1)),
+    sn_op op = make(SN_OP_BATCHNORM_RUNNING, (sn_op_params){.batchnorm = {1e-5, 0.5, false, 1}},
+                    OPERANDS(F64(2, 1, 1, 1, 1), F64(2, 1, 1, 1, 1)),
                     OPERANDS(vector_of(SN_F64, 1), vector_of(SN_F64, 1)));
     op_values values = op_values_make(&op);
-    memcpy(values.in[1], NUMBERS(2, 4), 2 * sizeof(double));
+    memcpy(values.in[0], NUMBERS(2, 4), 2 * sizeof(double));
     *values.out[0] = 1;
     *values.out[1] = 0.5;
     op_run(&ref, &op, &values);
@@ -171,7 +172,7 @@ static void batch_normalisation_of_one_voxel_is_beta(void **state)
 {
     (void)state;
     sn_operand x = F64(2, 1, 1, 1, 1), c = vector_of(SN_F64, 1);
-    sn_op op = make(SN_OP_BATCHNORM, (sn_op_params){.batchnorm = {1e-5, 0.1, false}}, OPERANDS(x, c, c),
+    sn_op op = make(SN_OP_BATCHNORM, (sn_op_params){.batchnorm = {1e-5, 0.1, false, 0}}, OPERANDS(x, c, c),
                     OPERANDS(x, x, x));
     expect(&op, VALUES(NUMBERS(3, -5), NUMBERS(7), NUMBERS(0.25)),
            VALUES(NUMBERS(0.25, 0.25), NUMBERS(3, -5), NUMBERS(0, 0)));

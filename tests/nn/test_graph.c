@@ -101,6 +101,29 @@ static void programs_share_parameters_by_name(void **state)
     sn_graph_free(g);
 }
 
+static void running_statistics_can_have_a_program_of_their_own(void **state)
+{
+    (void)state;
+    int train;
+    sn_graph *g = graph_in(SN_MODE_TRAIN);
+    sn_graph_running_apart(g, 0);
+    assert_int_equal(sn_graph_begin_program(g, &train, "train", SN_MODE_TRAIN, NULL), SN_OK);
+    sn_tensor image = input(g, "image", 1, 2, 4, 6, 8);
+    sn_graph_batchnorm(g, "a", sn_graph_batchnorm(g, "b", image, true), false);
+    assert_int_equal(sn_graph_status(g, NULL), SN_OK);
+    assert_int_equal(sn_graph_node_count(g, train), 2);
+    assert_int_equal(sn_graph_node_count(g, 0), 2);
+    for (int n = 0; n < 2; n++) {
+        const sn_node *node = sn_graph_node(g, 0, n);
+        assert_int_equal(node->kind, SN_OP_BATCHNORM_RUNNING);
+        assert_true(node->params.batchnorm.voxels == 4 * 6 * 8);
+        assert_int_equal(sn_graph_tensor(g, node->inputs[0])->role, SN_ROLE_RESULT);
+    }
+    assert_desc(g, sn_graph_find(g, "a.batch_mean"), SN_F32, 1, 2, 1, 1, 1);
+    assert_desc(g, sn_graph_find(g, "b.batch_variance"), SN_F32, 1, 2, 1, 1, 1);
+    sn_graph_free(g);
+}
+
 static void counts_are_those_of_the_formulas(void **state)
 {
     (void)state;
@@ -212,6 +235,7 @@ int main(void)
         cmocka_unit_test(builders_infer_shapes),
         cmocka_unit_test(more_than_eight_tensors_are_chained),
         cmocka_unit_test(programs_share_parameters_by_name),
+        cmocka_unit_test(running_statistics_can_have_a_program_of_their_own),
         cmocka_unit_test(counts_are_those_of_the_formulas),
         cmocka_unit_test(errors_name_the_operation_and_the_numbers),
         cmocka_unit_test(a_name_stands_for_one_tensor),

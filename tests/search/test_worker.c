@@ -528,6 +528,22 @@ static void a_worker_without_a_sign_of_life_is_started_again(void **state)
     sn_worker_outcome_clear(&outcome);
 }
 
+static void a_death_is_the_outcome_where_others_decide_on_it(void **state)
+{
+    (void)state;
+    heard listener = {.reports = 0};
+    sn_worker_outcome outcome = {.reason = NULL};
+    sn_worker_options options = listen_with(&listener);
+    options.attempts = 0;
+    remove(count_path);
+    assert_int_equal(run_with(&outcome, &options, "kill", NULL, NULL), SN_OK);
+    assert_int_equal(outcome.end, SN_WORKER_DIED);
+    assert_non_null(strstr(outcome.reason, "signal 9"));
+    assert_int_equal(starts(), 1);
+    assert_int_equal(listener.retries, 0);
+    sn_worker_outcome_clear(&outcome);
+}
+
 static void a_worker_that_beats_is_alive(void **state)
 {
     (void)state;
@@ -706,6 +722,7 @@ int main(int count, char **arguments)
         TEST(a_worker_that_is_told_to_stop_does_and_is_not_started_again),
         TEST(two_workers_work_at_once),
         TEST(a_worker_without_a_sign_of_life_is_started_again),
+        TEST(a_death_is_the_outcome_where_others_decide_on_it),
         TEST(a_worker_that_beats_is_alive),
         TEST(a_worker_over_its_time_has_failed),
         TEST(a_worker_keeps_to_its_cores),

@@ -100,6 +100,7 @@ static step_run run_step(const char *device, const char *arch_text, const int64_
     upload_image(&run, size);
     sn_executor_upload(run.executor, run.graph.dropout_key, key);
     succeed(sn_executor_run(run.executor, run.graph.train, &error), &error);
+    succeed(sn_executor_run(run.executor, run.graph.running, &error), &error);
     return run;
 }
 

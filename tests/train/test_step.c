@@ -70,6 +70,7 @@ static char *run_image(step *self, size_t *bytes)
     char *all = malloc(sn_executor_plan(self->executor)->persistent_bytes);
     upload_inputs(self);
     succeed(sn_executor_run(self->executor, self->graph.train, &error), &error);
+    succeed(sn_executor_run(self->executor, self->graph.running, &error), &error);
     *bytes = 0;
     for (sn_tensor t = 0; t < sn_graph_tensor_count(self->graph.graph); t++) {
         const sn_tensor_info *info = sn_graph_tensor(self->graph.graph, t);

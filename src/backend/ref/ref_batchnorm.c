@@ -85,12 +85,12 @@ void sn_ref_batchnorm_backward(const sn_op *op, double *const *in, double *const
 
 void sn_ref_batchnorm_running(const sn_op *op, double *const *in, double *const *out)
 {
-    const double *m = in[1], *v = in[2];
+    const double *m = in[0], *v = in[1];
     double *running_mean = out[0], *running_variance = out[1];
     double q = op->params.batchnorm.momentum;
     const sn_tensor_desc *desc = &op->inputs[0].desc;
     int64_t channels = desc->shape[1];
-    double b = (double)sn_tensor_voxels(desc);
+    double b = (double)op->params.batchnorm.voxels;
     double unbiased = b > 1 ? b / (b - 1) : 1;
     for (int64_t nc = 0; nc < desc->shape[0] * channels; nc++) {
         int64_t c = nc % channels;

@@ -170,10 +170,10 @@ void SN_CPU_RUN(batchnorm_backward)(const sn_cpu_call *call)
 void SN_CPU_RUN(batchnorm_running)(const sn_cpu_call *call)
 {
     const sn_op *op = call->op;
-    const float *mean = call->in[1], *variance = call->in[2];
+    const float *mean = call->in[0], *variance = call->in[1];
     float *running_mean = call->out[0], *running_variance = call->out[1];
     const int64_t *shape = op->inputs[0].desc.shape;
-    double voxels = (double)sn_tensor_voxels(&op->inputs[0].desc), q = op->params.batchnorm.momentum;
+    double voxels = (double)op->params.batchnorm.voxels, q = op->params.batchnorm.momentum;
     double unbiased = voxels > 1 ? voxels / (voxels - 1) : 1;
     for (int64_t n = 0; n < shape[0]; n++)
         for (int64_t c = 0; c < shape[1]; c++) {
