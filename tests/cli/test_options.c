@@ -25,7 +25,7 @@ static sn_status parse(values *v, int *operands, char **argv, sn_error *error)
         {"memory", 0, CLI_MEMORY, "SIZE", &v->memory, "memory", 0, 0, false},
         {"size", 0, CLI_SIZE, "S|DxHxW|auto", v->size, "a size", 0, 0, false},
         {"output", 'o', CLI_TEXT, "DIR", &v->text, "needed", 0, 0, true},
-        {NULL},
+        {0},
     };
     const cli_syntax syntax = {.command = "test",
                                .usage = "A [B] -o DIR",
