@@ -14,14 +14,16 @@ expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 6 -o data --sp
     --structures "$root/examples/aal_merged.json"
 echo '{"n": {"lower": 1, "upper": 5}, "p": 1, "sup": 0, "res": {"lower": 0, "upper": 2}, "nodes": 2, "ops": [2]}' \
     >space.json
-search="search data --space space.json --size auto --epochs 120 --threads 1 --iterations 8"
+search="search data --space space.json --size auto --epochs 300 --threads 1 --iterations 8"
+began=$(date +%s.%N)
 expect 0 '*' $search -o calm
+longest=$(awk -v began="$began" -v ended="$(date +%s.%N)" 'BEGIN { print (ended - began) / 20 }') # of a nap
 
-# nap SECONDS: a random time up to this, from a list of random numbers.
+# A random time, from a list of random numbers; as fast as the machine is, the kills come before the end.
 awk -v count=$((3 * kills)) 'BEGIN { srand(11); for (i = 0; i < count; i++) print rand() }' >random.txt
 nap() {
     naps=$((naps + 1))
-    sleep "$(sed -n "${naps}p" random.txt | awk -v most="$1" '{ print $1 * most }')"
+    sleep "$(sed -n "${naps}p" random.txt | awk -v most="$longest" '{ print $1 * most }')"
 }
 
 naps=0
@@ -30,11 +32,11 @@ for _ in $(seq $kills); do
     "$program" $search -o killed --workers 3 >/dev/null 2>&1 &
     running=$!
     for _ in 1 2; do # one or two workers, then the master; three deaths of one training would be a result
-        nap 0.25
+        nap
         worker=$(cat /proc/$running/task/$running/children 2>/dev/null) || worker=
         [ -z "$worker" ] || kill -KILL "${worker%% *}" 2>/dev/null || true
     done
-    nap 0.2
+    nap
     kill -KILL $running 2>/dev/null || true
     got=0
     wait $running 2>/dev/null || got=$?
