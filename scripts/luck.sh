@@ -2,12 +2,12 @@
 # Does an optimiser beat luck on a data set? Trains each of the 96 networks of bench/luck_space.json once, shortly and
 # small, which may take hours and goes on where it was interrupted; then replays the optimisers on what they gave.
 # Tables on stdout, progress on stderr, the figure in build/luck/figure.svg.
-# usage: luck.sh DATASET [OPTION OF segnas3d search...], by default --size 24 --cases 60 --epochs 5 --batch 1
+# usage: luck.sh DATASET [OPTION OF segnas3d search...], by default --size 24 --cases 60 --epochs 10 --batch 1
 set -eu
 data=$(realpath "${1:?usage: luck.sh DATASET [OPTION...]}")
 shift
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- --size 24 --cases 60 --epochs 5 --batch 1
+[ $# -gt 0 ] || set -- --size 24 --cases 60 --epochs 10 --batch 1
 
 scripts/setup.sh
 cmake --preset release -DBUILD_TESTING=OFF >&2
