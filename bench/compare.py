@@ -11,6 +11,7 @@ That both engines compute the same is checked: as many parameters, and the same 
 """
 import argparse
 import json
+import math
 import os
 import resource
 import statistics
@@ -88,7 +89,7 @@ class Series:
         self.milliseconds, self.peaks = [], []  # of all rounds
         self.losses = []  # of the first
         self.planned = None
-        self.fits = True
+        self.fits = True  # in memory; and its losses are numbers
 
     def measure(self, threads):
         work = [self.case.arch, self.case.extent, str(CLASSES), str(threads), str(STEPS), str(SECONDS)]
@@ -96,15 +97,16 @@ class Series:
             results = run([f"{BUILD}/bench/bench_step", *work])
         else:
             results = run([sys.executable, "bench/peer_torch.py", *work, self.precision, self.format])
-        self.fits = results is not None
+        result = results[0] if results is not None else {"losses": []}
+        self.fits = results is not None and not any(map(math.isnan, result["losses"]))
         if self.fits:
-            result = results[0]
             self.milliseconds += result["milliseconds"]
             self.peaks.append(result["peak_bytes"])
             self.losses = self.losses or result["losses"][:3]
             self.planned = result.get("planned_bytes")
             self.case.check(self, result["parameters"])
-        progress(f"  {self}: {result['milliseconds'][-1]:.1f} ms" if self.fits else f"  {self}: does not fit")
+        failure = "does not fit" if results is None else "its loss is no number"
+        progress(f"  {self}: {result['milliseconds'][-1]:.1f} ms" if self.fits else f"  {self}: {failure}")
 
     @property
     def median(self):
