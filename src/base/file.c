@@ -143,6 +143,18 @@ done:
     return status;
 }
 
+sn_status sn_file_copy(const char *to, const char *from, sn_error *error)
+{
+    sn_status status;
+    char *data = NULL;
+    size_t size;
+    SN_TRY(sn_file_read(&data, &size, from, error));
+    SN_TRY(sn_file_write(to, data, size, error));
+done:
+    sn_free(data);
+    return status;
+}
+
 void sn_folder_tidy(const char *folder)
 {
     DIR *listing = opendir(folder);

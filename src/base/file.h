@@ -33,6 +33,9 @@ void sn_file_writer_close(sn_file_writer *writer);
 /** Write a whole file atomically. */
 sn_status sn_file_write(const char *path, const void *data, size_t size, sn_error *error);
 
+/** Copy a file; `to` appears whole or not at all. As sn_file_read and sn_file_write. */
+sn_status sn_file_copy(const char *to, const char *from, sn_error *error);
+
 /** Remove the temporary files that killed processes left in a folder, where no other process writes now; a
  * missing folder is fine. */
 void sn_folder_tidy(const char *folder);

@@ -22,6 +22,24 @@ sn_status sn_alloc(void *out, size_t count, size_t size, sn_error *error)
     return SN_OK;
 }
 
+sn_status sn_grow(void *array, int *capacity, int count, size_t size, sn_error *error)
+{
+    void *old, *larger;
+    if (count < *capacity)
+        return SN_OK;
+    int wanted = *capacity == 0 ? 64 : 2 * *capacity;
+    sn_status status = sn_alloc(&larger, (size_t)wanted, size, error);
+    if (status != SN_OK)
+        return status;
+    memcpy(&old, array, sizeof old);
+    if (count > 0)
+        memcpy(larger, old, (size_t)count * size);
+    sn_free(old);
+    memcpy(array, &larger, sizeof larger);
+    *capacity = wanted;
+    return SN_OK;
+}
+
 void sn_free(void *memory)
 {
     free(memory);

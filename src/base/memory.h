@@ -20,7 +20,16 @@ enum { SN_ALIGNMENT = 64 }; /* bytes: a cache line, and the widest vector */
  */
 sn_status sn_alloc(void *out, size_t count, size_t size, sn_error *error);
 
-/** Free what sn_alloc, sn_string_copy or sn_string_format gave; NULL is allowed. */
+/**
+ * Make room for one more item in an array of sn_alloc, which doubles when it is full.
+ *
+ * @param[in,out] array    address of a pointer: to `count` items of `size` bytes, or NULL
+ * @param[in,out] capacity items that it has room for
+ * @return SN_OK; SN_ERR_MEMORY: nothing has changed
+ */
+sn_status sn_grow(void *array, int *capacity, int count, size_t size, sn_error *error);
+
+/** Free what sn_alloc, sn_grow, sn_string_copy or sn_string_format gave; NULL is allowed. */
 void sn_free(void *memory);
 
 /** Round `value` up to a multiple of `multiple` (> 0). */

@@ -81,7 +81,7 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
          SN_SEARCH_WORKERS, false},
         {"ranks-per-trial", 0, CLI_INTEGER, "R", &options->ranks_per_trial,
          "under mpirun or srun: ranks that train one network together; the result does not depend on it", 1,
-         1024, false},
+         SN_GROUP_MEMBERS, false},
         {"hours", 0, CLI_NUMBER, "H", &options->hours,
          "begin no training after this time and end with the best so far; the same command goes on", 1e-9,
          1e6, false},
@@ -244,18 +244,6 @@ static int64_t memory_of_all(const search_options *options, int64_t budget)
 
 /* ---- the best network's model ---- */
 
-/* The architecture of an iteration. */
-typedef struct arch_of {
-    int number;
-    char *text; /* sn_free */
-} arch_of;
-
-static sn_status arch_find(const sn_study_iteration *iteration, void *context, sn_error *error)
-{
-    arch_of *self = context;
-    return iteration->number == self->number ? sn_string_copy(&self->text, iteration->arch, error) : SN_OK;
-}
-
 static sn_status log_epoch(const sn_train_epoch *epoch, void *context, sn_error *error)
 {
     (void)context, (void)error;
@@ -270,18 +258,18 @@ static sn_status finish(sn_study *study, const sn_trials *trials, const sn_searc
 {
     sn_status status;
     const sn_train_observer observer = {.epoch_done = log_epoch};
-    arch_of best = {state->best_iteration, NULL};
+    char *arch = NULL;
     if (state->overtime && !sn_trials_has_model(trials->folder, state->best_network)) {
         printf("%-32snone yet: the earlier study has not kept it; there is no time left to train it\n",
                "model");
         return SN_OK;
     }
-    SN_TRY(sn_study_iterations_visit(study, arch_find, &best, error));
-    SN_TRY(sn_trials_restore(trials, state->best_network, best.text, &observer, error));
+    SN_TRY(sn_study_best_arch(&arch, study, error));
+    SN_TRY(sn_trials_restore(trials, state->best_network, arch, &observer, error));
     SN_TRY(sn_trials_finish(trials->folder, state->best_network, error));
     printf("%-32s%s/best.safetensors\n", "model", trials->folder);
 done:
-    sn_free(best.text);
+    sn_free(arch);
     return status;
 }
 

@@ -58,8 +58,8 @@ static sn_status arch_of_study(sn_arch *arch, sn_reals *reals, const char *folde
 {
     sn_status status;
     sn_study *study = NULL;
-    json_t *root = NULL, *simulated = NULL;
-    const char *text = NULL;
+    json_t *simulated = NULL;
+    char *text = NULL;
     SN_TRY(sn_study_open_read(&study, folder, error));
     SN_TRY(sn_study_setting_get(&simulated, study, "simulated", error));
     if (json_is_true(simulated)) {
@@ -70,8 +70,7 @@ static sn_status arch_of_study(sn_arch *arch, sn_reals *reals, const char *folde
                          folder);
         goto done;
     }
-    SN_TRY(sn_study_json(&root, study, error));
-    json_unpack(root, "{s:{s:s}}", "best", "arch", &text);
+    SN_TRY(sn_study_best_arch(&text, study, error));
     if (text == NULL) {
         status =
             sn_error_set(error, SN_ERR_INPUT, "%s: no network has been trained in this study yet", folder);
@@ -79,7 +78,7 @@ static sn_status arch_of_study(sn_arch *arch, sn_reals *reals, const char *folde
     }
     SN_TRY(sn_reals_parse(arch, reals, text, error));
 done:
-    json_decref(root);
+    sn_free(text);
     json_decref(simulated);
     sn_study_close(study);
     return status;

@@ -52,31 +52,12 @@ sn_tensor graph_fail(sn_graph *graph, sn_status status, const char *format, ...)
     return SN_NO_TENSOR;
 }
 
-/* Make room for one more item: an array of `count` items of `size` bytes doubles when it is full. */
-static sn_status grow(void *array, int *capacity, int count, size_t size, sn_error *error)
-{
-    void *old, *larger;
-    if (count < *capacity)
-        return SN_OK;
-    int wanted = *capacity == 0 ? 64 : 2 * *capacity;
-    sn_status status = sn_alloc(&larger, (size_t)wanted, size, error);
-    if (status != SN_OK)
-        return status;
-    memcpy(&old, array, sizeof old);
-    if (count > 0)
-        memcpy(larger, old, (size_t)count * size);
-    sn_free(old);
-    memcpy(array, &larger, sizeof larger);
-    *capacity = wanted;
-    return SN_OK;
-}
-
 sn_status sn_graph_begin_program(sn_graph *graph, int *program, const char *name, sn_mode mode,
                                  sn_error *error)
 {
     sn_status status;
     SN_TRY(sn_graph_status(graph, error));
-    SN_TRY(grow(&graph->programs, &graph->program_capacity, graph->program_count, sizeof *graph->programs,
+    SN_TRY(sn_grow(&graph->programs, &graph->program_capacity, graph->program_count, sizeof *graph->programs,
                 error));
     *program = graph->program_count++;
     graph_program *new = &graph->programs[*program];
@@ -121,7 +102,7 @@ static sn_tensor tensor_add(sn_graph *graph, const sn_tensor_info *info)
         if (info->desc.shape[d] < 1)
             return graph_fail(graph, SN_ERR_ARG, "tensor %s: extent %d of 5 is %lld, it must be at least 1",
                               info->name, d + 1, (long long)info->desc.shape[d]);
-    if (grow(&graph->tensors, &graph->tensor_capacity, graph->tensor_count, sizeof *graph->tensors, &error))
+    if (sn_grow(&graph->tensors, &graph->tensor_capacity, graph->tensor_count, sizeof *graph->tensors, &error))
         return graph_fail(graph, error.status, "%s", error.text);
     graph->tensors[graph->tensor_count] = *info;
     return graph->tensor_count++;
@@ -243,7 +224,7 @@ sn_tensor graph_append_to(sn_graph *graph, int to, const char *name, const sn_no
         return graph_fail(graph, error.status, "%s: %s", label, without_kind(error.text, node->kind));
     }
     graph_program *program = &graph->programs[to];
-    if (grow(&program->nodes, &program->node_capacity, program->node_count, sizeof *program->nodes, &error))
+    if (sn_grow(&program->nodes, &program->node_capacity, program->node_count, sizeof *program->nodes, &error))
         return graph_fail(graph, error.status, "%s", error.text);
     program->nodes[program->node_count] = *node;
     program->nodes[program->node_count++].segment = graph->segment;

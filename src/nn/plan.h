@@ -9,7 +9,7 @@
 
 typedef struct sn_plan {
     size_t *offsets;         /* [tensor]: bytes from the start of the persistent buffer or of the arena */
-    size_t persistent_bytes; /* parameters, gradients, moments, inputs, results */
+    size_t persistent_bytes; /* parameters, gradients, moments, averages, inputs, results */
     size_t arena_bytes;      /* the largest over the programs */
     size_t workspace_bytes;  /* the largest over the operations */
     size_t unplanned_bytes;  /* the arena if nothing were reused or recomputed: the sum of a program's values

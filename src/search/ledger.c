@@ -8,7 +8,7 @@
 /* Things of one kind, each where it was made, and where to find them by name. */
 typedef struct shelf {
     void **items;
-    size_t count, capacity;
+    int count, capacity;
     json_t *places; /* object: name -> place in items */
 } shelf;
 
@@ -27,28 +27,13 @@ static void *shelf_find(const shelf *self, const char *name)
     return place == NULL ? NULL : self->items[json_integer_value(place)];
 }
 
-static sn_status shelf_grow(shelf *self, sn_error *error)
-{
-    void **larger = NULL;
-    size_t capacity = 2 * self->capacity + 64;
-    sn_status status = sn_alloc(&larger, capacity, sizeof *larger, error);
-    if (status != SN_OK)
-        return status;
-    if (self->count > 0)
-        memcpy(larger, self->items, self->count * sizeof *larger);
-    sn_free(self->items);
-    self->items = larger;
-    self->capacity = capacity;
-    return SN_OK;
-}
-
 /* Put an item on the shelf, which owns it then. */
 static sn_status shelf_put(shelf *self, const char *name, void *item, sn_error *error)
 {
-    sn_status status = self->count == self->capacity ? shelf_grow(self, error) : SN_OK;
+    sn_status status = sn_grow(&self->items, &self->capacity, self->count, sizeof *self->items, error);
     if (status != SN_OK)
         return status;
-    if (json_object_set_new(self->places, name, json_integer((json_int_t)self->count)) != 0)
+    if (json_object_set_new(self->places, name, json_integer(self->count)) != 0)
         return sn_error_set(error, SN_ERR_MEMORY, "out of memory: what the search knows");
     self->items[self->count++] = item;
     return SN_OK;
@@ -56,7 +41,7 @@ static sn_status shelf_put(shelf *self, const char *name, void *item, sn_error *
 
 static void shelf_clear(shelf *self)
 {
-    for (size_t i = 0; i < self->count; i++)
+    for (int i = 0; i < self->count; i++)
         sn_free(self->items[i]);
     sn_free(self->items);
     json_decref(self->places);
@@ -81,12 +66,12 @@ void sn_ledger_free(sn_ledger *ledger)
 {
     if (ledger == NULL)
         return;
-    for (size_t i = 0; i < ledger->points.count; i++) {
+    for (int i = 0; i < ledger->points.count; i++) {
         sn_point *point = ledger->points.items[i];
         sn_free(point->x);
         sn_proposal_clear(&point->proposal);
     }
-    for (size_t i = 0; i < ledger->networks.count; i++)
+    for (int i = 0; i < ledger->networks.count; i++)
         sn_free(((sn_network *)ledger->networks.items[i])->reason);
     shelf_clear(&ledger->points);
     shelf_clear(&ledger->networks);

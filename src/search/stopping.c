@@ -18,33 +18,12 @@ struct sn_stopping {
 
 /* ---- courses ---- */
 
-/* An array twice as large; `*items` is replaced. */
-static sn_status grow(void **items, int *capacity, size_t size, sn_error *error)
-{
-    void *larger = NULL;
-    int wanted = 2 * *capacity + 16;
-    sn_status status = sn_alloc(&larger, (size_t)wanted, size, error);
-    if (status != SN_OK)
-        return status;
-    if (*capacity > 0)
-        memcpy(larger, *items, (size_t)*capacity * size);
-    sn_free(*items);
-    *items = larger;
-    *capacity = wanted;
-    return SN_OK;
-}
-
 /* A Dice that is not a number is none. */
 static sn_status epoch_add(const sn_study_epoch *epoch, void *context, sn_error *error)
 {
     course *self = context;
-    sn_status status = SN_OK;
     double before = self->epochs > 0 ? self->best[self->epochs - 1] : 0;
-    if (self->epochs == self->capacity) {
-        void *items = self->best;
-        status = grow(&items, &self->capacity, sizeof *self->best, error);
-        self->best = items;
-    }
+    sn_status status = sn_grow(&self->best, &self->capacity, self->epochs, sizeof *self->best, error);
     if (status == SN_OK)
         self->best[self->epochs++] = epoch->dice > before ? epoch->dice : before;
     return status;
@@ -158,11 +137,8 @@ sn_status sn_stopping_commit(sn_stopping *stopping, sn_study *study, int64_t tri
 {
     sn_status status;
     course added = {.epochs = 0};
-    if (stopping->count == stopping->capacity) {
-        void *items = stopping->committed;
-        SN_TRY(grow(&items, &stopping->capacity, sizeof *stopping->committed, error));
-        stopping->committed = items;
-    }
+    SN_TRY(sn_grow(&stopping->committed, &stopping->capacity, stopping->count, sizeof *stopping->committed,
+                   error));
     SN_TRY(sn_study_epochs_visit(study, trial, epoch_add, &added, error));
     if (verdict->epoch > 0)
         added.epochs = verdict->epoch;

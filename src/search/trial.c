@@ -343,18 +343,29 @@ done:
     return status;
 }
 
-sn_status sn_trials_finish(const char *folder, const char *best, sn_error *error)
+sn_status sn_trials_take_model(const char *folder, const char *earlier, const char *network, sn_error *error)
 {
     sn_status status;
-    char *from = NULL, *to = NULL, *data = NULL;
-    size_t size;
-    SN_TRY(model_path(&from, folder, best, MODEL, error));
-    SN_TRY(sn_path_join(&to, folder, "best" MODEL, error));
-    SN_TRY(sn_file_read(&data, &size, from, error));
-    SN_TRY(sn_file_write(to, data, size, error));
+    char *from = NULL, *to = NULL;
+    SN_TRY(model_path(&from, earlier, network, MODEL, error));
+    SN_TRY(model_path(&to, folder, network, MODEL, error));
+    if (sn_path_exists(from))
+        SN_TRY(sn_file_copy(to, from, error));
 done:
     sn_free(from);
     sn_free(to);
-    sn_free(data);
+    return status;
+}
+
+sn_status sn_trials_finish(const char *folder, const char *best, sn_error *error)
+{
+    sn_status status;
+    char *from = NULL, *to = NULL;
+    SN_TRY(model_path(&from, folder, best, MODEL, error));
+    SN_TRY(sn_path_join(&to, folder, "best" MODEL, error));
+    SN_TRY(sn_file_copy(to, from, error));
+done:
+    sn_free(from);
+    sn_free(to);
     return status;
 }

@@ -37,6 +37,9 @@ sn_worker_handler sn_trial_handler;
  */
 sn_status sn_trials_tidy(sn_study *study, const char *best, double best_dice, sn_error *error);
 
+/** Copy the model of a network from the folder of an earlier study where that still has it. SN_ERR_IO. */
+sn_status sn_trials_take_model(const char *folder, const char *earlier, const char *network, sn_error *error);
+
 /** Whether the study has the model of a network. */
 bool sn_trials_has_model(const char *folder, const char *network);
 

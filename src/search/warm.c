@@ -1,49 +1,30 @@
 #include "search/warm.h"
 
-#include <math.h>
-
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "search/trial.h"
 
 /* ---- the first question ---- */
-
-/* The best network of a study so far. */
-typedef struct best {
-    char *arch; /* NULL: none yet */
-    double f;
-} best;
-
-static sn_status best_choose(const sn_study_iteration *iteration, void *context, sn_error *error)
-{
-    best *self = context;
-    if (!isfinite(iteration->dice) || (self->arch != NULL && iteration->f >= self->f))
-        return SN_OK;
-    sn_free(self->arch);
-    self->arch = NULL;
-    self->f = iteration->f;
-    return sn_string_copy(&self->arch, iteration->arch, error);
-}
 
 /* `x` (dimensions) is where the space is nearest to the best network of `earlier`. */
 static sn_status best_encode(double *x, sn_study *earlier, const sn_space *space, sn_error *error)
 {
     sn_status status;
-    best found = {.arch = NULL};
+    char *best = NULL;
     sn_arch arch;
     sn_reals reals;
-    SN_TRY(sn_study_iterations_visit(earlier, best_choose, &found, error));
-    if (found.arch == NULL) {
+    SN_TRY(sn_study_best_arch(&best, earlier, error));
+    if (best == NULL) {
         status = sn_error_set(error, SN_ERR_INPUT, "%s: has no trained network to start from",
                               sn_study_folder(earlier));
         goto done;
     }
-    SN_TRY(sn_reals_parse(&arch, &reals, found.arch, error));
+    SN_TRY(sn_reals_parse(&arch, &reals, best, error));
     sn_space_encode(x, space, &arch, &reals);
-    sn_log(SN_LOG_INFO, "%s: the search begins at its best network, %s", sn_study_folder(earlier),
-           found.arch);
+    sn_log(SN_LOG_INFO, "%s: the search begins at its best network, %s", sn_study_folder(earlier), best);
 done:
-    sn_free(found.arch);
+    sn_free(best);
     return status;
 }
 
@@ -67,7 +48,7 @@ static sn_status start_read(double *x, sn_study *study, int dimensions, sn_error
 static sn_status difference_find(const char **name, sn_study *study, sn_study *earlier, sn_error *error)
 {
     static const char *const names[] = {"simulated", "dataset", "split", "preprocessing", "device",
-                                        "epochs",    "batch",   "seed",  "loss"};
+                                        "epochs",    "batch",   "seed",  "loss",          "averaging"};
     sn_status status = SN_OK;
     *name = NULL;
     for (size_t i = 0; status == SN_OK && *name == NULL && i < sizeof names / sizeof *names; i++) {
@@ -83,26 +64,12 @@ static sn_status difference_find(const char **name, sn_study *study, sn_study *e
     return status;
 }
 
-/* Copy the model of a network where the earlier study still has it. */
-static sn_status model_copy(const sn_study_trial *trial, void *context, sn_error *error)
+static sn_status model_take(const sn_study_trial *trial, void *context, sn_error *error)
 {
-    sn_status status;
     const sn_study *const *studies = context; /* the new one, the earlier one */
-    char *from = NULL, *to = NULL, *data = NULL;
-    size_t size;
-    SN_TRY(sn_string_format(&from, error, "%s/models/%s.safetensors", sn_study_folder(studies[1]),
-                            trial->network));
-    if (trial->finished == 0 || !sn_path_exists(from))
-        goto done;
-    SN_TRY(sn_string_format(&to, error, "%s/models/%s.safetensors", sn_study_folder(studies[0]),
-                            trial->network));
-    SN_TRY(sn_file_read(&data, &size, from, error));
-    SN_TRY(sn_file_write(to, data, size, error));
-done:
-    sn_free(from);
-    sn_free(to);
-    sn_free(data);
-    return status;
+    return trial->finished == 0 ? SN_OK
+                                : sn_trials_take_model(sn_study_folder(studies[0]),
+                                                       sn_study_folder(studies[1]), trial->network, error);
 }
 
 static sn_status trainings_take(sn_study *study, sn_study *earlier, sn_error *error)
@@ -117,7 +84,7 @@ static sn_status trainings_take(sn_study *study, sn_study *earlier, sn_error *er
                difference);
         goto done;
     }
-    SN_TRY(sn_study_trials_visit(earlier, model_copy, studies, error));
+    SN_TRY(sn_study_trials_visit(earlier, model_take, studies, error));
     SN_TRY(sn_study_take_over(&count, study, earlier, error));
     sn_log(SN_LOG_INFO, "%s: its %d trainings are taken over where the search asks for them", folder, count);
 done:

@@ -82,6 +82,22 @@ done:
     return status;
 }
 
+sn_status sn_study_best_arch(char **arch, sn_study *study, sn_error *error)
+{
+    static const char sql[] = "SELECT arch FROM iterations WHERE dice IS NOT NULL ORDER BY f, number LIMIT 1";
+    sn_status status;
+    sqlite3_stmt *statement = NULL;
+    bool row;
+    *arch = NULL;
+    SN_TRY(sn_store_prepare(&statement, study, sql, error));
+    SN_TRY(sn_store_step(&row, study, statement, error));
+    if (row)
+        SN_TRY(sn_string_copy(arch, sn_store_text(statement, 0), error));
+done:
+    sqlite3_finalize(statement);
+    return status;
+}
+
 static sn_status trajectory_add(const sn_study_iteration *iteration, void *context, sn_error *error)
 {
     sn_hash *hash = context;

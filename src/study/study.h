@@ -108,8 +108,15 @@ sn_status sn_study_iterations_visit(sn_study *study, sn_study_iteration_visitor 
 sn_status sn_study_trajectory(char text[SN_HASH_TEXT], sn_study *study, sn_error *error);
 
 /**
- * The study as `inspect STUDY --json` prints it: "trajectory", "iterations", "best" (the first iteration with
- * the lowest f that has a Dice; null where there is none) and "pareto" (sn_study_pareto_visit). Print it with
+ * The architecture of the best iteration: the first with the lowest f that has a Dice.
+ *
+ * @param[out] arch as text, the caller's, sn_free; NULL: there is none yet
+ */
+sn_status sn_study_best_arch(char **arch, sn_study *study, sn_error *error);
+
+/**
+ * The study as `inspect STUDY --json` prints it: "trajectory", "iterations", "best" (the iteration of
+ * sn_study_best_arch; null where there is none) and "pareto" (sn_study_pareto_visit). Print it with
  * JSON_REAL_PRECISION(17).
  *
  * @param[out] root the caller's, json_decref
