@@ -1,7 +1,5 @@
 #include "search/frames.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,6 +8,7 @@
 
 #include "base/memory.h"
 #include "search/relay.h"
+#include "search/worker.h"
 
 /* What goes before a frame's bytes from relay to relay. */
 typedef struct label {
@@ -88,8 +87,7 @@ void sn_frames_free(sn_frames *frames)
 sn_status sn_frames_begin(int *connection, sn_frames *frames, int64_t serial, const int *ranks, int size,
                           sn_error *error)
 {
-    int ends[2] = {-1, -1};
-    *connection = -1;
+    int ends[2];
     frames->serial = serial - 1;
     sn_frames_end(frames);
     frames->serial = serial;
@@ -98,13 +96,10 @@ sn_status sn_frames_begin(int *connection, sn_frames *frames, int64_t serial, co
         frames->ranks[m] = ranks[m];
         frames->member = ranks[m] == sn_comm_rank(frames->comm) ? m : frames->member;
     }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) {
-        frames->socket = ends[0];
-        *connection = fcntl(ends[1], F_DUPFD_CLOEXEC, 5);
-        close(ends[1]);
-    }
-    return *connection >= 0 ? SN_OK
-                            : sn_error_set(error, SN_ERR_IO, "cannot start a worker: %s", strerror(errno));
+    sn_status status = sn_worker_sockets(ends, error);
+    frames->socket = ends[0];
+    *connection = ends[1];
+    return status;
 }
 
 sn_status sn_frames_take(sn_frames *frames, sn_message *message, sn_error *error)

@@ -47,14 +47,6 @@ struct sn_ranks {
 
 /* ---- messages to the relays ---- */
 
-/* Takes the message. */
-static sn_status tell(sn_ranks *self, int rank, json_t *message, sn_error *error)
-{
-    sn_status status = sn_relay_send(self->comm, rank, message, error);
-    json_decref(message);
-    return status;
-}
-
 /* The rank of a group's member. */
 static int rank_of(const sn_ranks *self, int g, int member)
 {
@@ -65,7 +57,8 @@ static int rank_of(const sn_ranks *self, int g, int member)
 static void group_stop(sn_ranks *self, int g)
 {
     for (int m = 0; m < self->each; m++)
-        tell(self, rank_of(self, g, m), json_pack("{s:I}", "stop", (json_int_t)self->groups[g].serial), NULL);
+        sn_relay_send(self->comm, rank_of(self, g, m),
+                      json_pack("{s:I}", "stop", (json_int_t)self->groups[g].serial), NULL);
 }
 
 /* The order to begin: to all, but each member has a log of its own. */
@@ -79,11 +72,12 @@ static sn_status order_send(sn_ranks *self, int g, int member, json_t *ranks, sn
         SN_TRY(sn_string_copy(&log, path, error));
     else
         SN_TRY(sn_string_format(&log, error, "%.*s-%d%s", (int)(dot - path), path, member, dot));
-    SN_TRY(tell(self, rank_of(self, g, member),
-                json_pack("{s:{s:I, s:O, s:O, s:s, s:f, s:I}}", "begin", "serial", (json_int_t)to->serial,
-                          "ranks", ranks, "job", to->job, "log", log, "limit_seconds",
-                          to->options.limit_seconds, "memory_limit", (json_int_t)to->options.memory_limit),
-                error));
+    SN_TRY(sn_relay_send(self->comm, rank_of(self, g, member),
+                         json_pack("{s:{s:I, s:O, s:O, s:s, s:f, s:I}}", "begin", "serial",
+                                   (json_int_t)to->serial, "ranks", ranks, "job", to->job, "log", log,
+                                   "limit_seconds", to->options.limit_seconds, "memory_limit",
+                                   (json_int_t)to->options.memory_limit),
+                         error));
 done:
     sn_free(log);
     return status;
@@ -172,7 +166,7 @@ done:
 
 void sn_ranks_wait(sn_ranks *ranks)
 {
-    double nap = sn_relay_nap(&ranks->nap, 5e-3);
+    double nap = sn_relay_nap(&ranks->nap, SN_RELAY_LONGEST_NAP);
     nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * nap)}, NULL);
 }
 
@@ -227,7 +221,7 @@ void sn_ranks_close(sn_ranks *ranks)
     for (int g = 0; g < ranks->group_count && ranks->groups != NULL; g++)
         sn_ranks_dismiss(ranks, g);
     for (int r = 1; r < sn_comm_size(ranks->comm); r++)
-        tell(ranks, r, json_pack("{s:b}", "bye", true), NULL);
+        sn_relay_send(ranks->comm, r, json_pack("{s:b}", "bye", true), NULL);
     for (int s = 0; s < ranks->station_count; s++)
         sn_free(ranks->stations[s].host);
     sn_free(ranks->groups);
@@ -290,7 +284,8 @@ sn_status sn_ranks_meet(sn_ranks *ranks, const char *folder, sn_error *error)
     SN_TRY(sn_file_write(path, token, strlen(token), error));
     ranks->seen = 0;
     for (int r = 1; r <= ranks->station_count; r++)
-        SN_TRY(tell(ranks, r, json_pack("{s:{s:s, s:s}}", "look", "path", path, "token", token), error));
+        SN_TRY(sn_relay_send(ranks->comm, r,
+                             json_pack("{s:{s:s, s:s}}", "look", "path", path, "token", token), error));
     while (ranks->seen < ranks->station_count) {
         SN_TRY(sn_interrupt_check(error));
         SN_TRY(messages_take(ranks, error));
@@ -347,19 +342,10 @@ sn_status sn_ranks_begin(sn_ranks *ranks, int g, const json_t *job, const sn_wor
 static sn_status attempt_repeat(sn_worker_outcome *outcome, sn_ranks *self, int g, const char *death,
                                 sn_error *error)
 {
-    sn_status status = SN_OK;
-    group *of = &self->groups[g];
-    if (of->attempts < of->options.attempts) {
-        if (of->options.on_retry != NULL)
-            SN_TRY(of->options.on_retry(death, of->options.context, error));
-        SN_TRY(attempt_start(self, g, error));
-    } else {
-        outcome->end = SN_WORKER_FAILED;
-        SN_TRY(sn_string_format(&outcome->reason, error, "%.800s (%d times; see %.200s)", death, of->attempts,
-                                of->options.log));
-    }
-done:
-    return status;
+    bool again;
+    const group *of = &self->groups[g];
+    sn_status status = sn_worker_retry(&again, outcome, &of->options, of->attempts, death, error);
+    return status == SN_OK && again ? attempt_start(self, g, error) : status;
 }
 
 /* All members have ended; the first one's result counts, else what ended first without one. */

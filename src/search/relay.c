@@ -15,7 +15,7 @@
 #include "search/worker.h"
 
 /* Seconds; the second is for a worker that waits for the others of its group. */
-static const double SHORTEST_NAP = 50e-6, EXCHANGE_NAP = 1e-3, LONGEST_NAP = 5e-3;
+static const double SHORTEST_NAP = 50e-6, EXCHANGE_NAP = 1e-3;
 
 enum { LOOKS = 40 }; /* a quarter of a second each: file systems of a network may show a new file late */
 
@@ -33,9 +33,10 @@ typedef struct relay {
 
 /* ---- messages ---- */
 
-sn_status sn_relay_send(sn_comm *comm, int to, const json_t *message, sn_error *error)
+sn_status sn_relay_send(sn_comm *comm, int to, json_t *message, sn_error *error)
 {
     char *text = message == NULL ? NULL : json_dumps(message, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(message);
     if (text == NULL)
         return sn_error_set(error, SN_ERR_MEMORY, "out of memory: a message to rank %d", to);
     sn_status status = sn_comm_send(comm, to, SN_RELAY_JSON, text, strlen(text), error);
@@ -43,12 +44,10 @@ sn_status sn_relay_send(sn_comm *comm, int to, const json_t *message, sn_error *
     return status;
 }
 
-/* The same to rank 0; takes the message. */
-static sn_status tell(relay *self, json_t *message, sn_error *error)
+/* The same to rank 0. */
+static sn_status tell(const relay *self, json_t *message, sn_error *error)
 {
-    sn_status status = sn_relay_send(self->comm, 0, message, error);
-    json_decref(message);
-    return status;
+    return sn_relay_send(self->comm, 0, message, error);
 }
 
 double sn_relay_nap(double *nap, double longest)
@@ -60,14 +59,24 @@ double sn_relay_nap(double *nap, double longest)
 
 /* ---- what the machine has ---- */
 
+typedef struct host {
+    char name[256];
+} host;
+
+static host host_of_this(void)
+{
+    host here = {""};
+    gethostname(here.name, sizeof here.name - 1);
+    return here;
+}
+
 static sn_status hello(relay *self, sn_error *error)
 {
-    char host[256] = "";
-    gethostname(host, sizeof host - 1);
     int cores = sn_threads_default();
     return tell(self,
-                json_pack("{s:{s:s, s:i, s:b, s:I}}", "hello", "host", host, "cores", cores, "bound",
-                          cores < sysconf(_SC_NPROCESSORS_ONLN), "memory", (json_int_t)sn_memory_available()),
+                json_pack("{s:{s:s, s:i, s:b, s:I}}", "hello", "host", host_of_this().name, "cores", cores,
+                          "bound", cores < sysconf(_SC_NPROCESSORS_ONLN), "memory",
+                          (json_int_t)sn_memory_available()),
                 error);
 }
 
@@ -83,7 +92,7 @@ static bool file_holds(const char *path, const char *token)
 /* Whether this machine sees the same files as rank 0's. */
 static sn_status look(relay *self, const json_t *where, sn_error *error)
 {
-    char fault[512] = "", host[256] = "";
+    char fault[512] = "";
     const char *path, *token;
     sn_status status;
     SN_TRY(sn_json_string(&path, where, "path", "look", error));
@@ -93,10 +102,9 @@ static sn_status look(relay *self, const json_t *where, sn_error *error)
         nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL);
         looks++;
     }
-    gethostname(host, sizeof host - 1);
     if (looks == LOOKS)
         snprintf(fault, sizeof fault, "rank %d on %.100s does not see %.300s, which rank 0 wrote",
-                 sn_comm_rank(self->comm), host, path);
+                 sn_comm_rank(self->comm), host_of_this().name, path);
     SN_TRY(tell(self, json_pack("{s:s}", "seen", fault), error));
 done:
     return status;
@@ -138,9 +146,9 @@ static sn_status tell_end(relay *self, int end, sn_status ended, const char *tex
 /* A fault of the world, with the machine on which it occurred. */
 static sn_status tell_fault(relay *self, const sn_error *fault, sn_error *error)
 {
-    char text[sizeof fault->text], host[256] = "";
-    gethostname(host, sizeof host - 1);
-    snprintf(text, sizeof text, "rank %d on %.100s: %.800s", sn_comm_rank(self->comm), host, fault->text);
+    char text[sizeof fault->text];
+    snprintf(text, sizeof text, "rank %d on %.100s: %.800s", sn_comm_rank(self->comm), host_of_this().name,
+             fault->text);
     return tell_end(self, SN_RELAY_ERROR, fault->status, text, NULL, error);
 }
 
@@ -287,8 +295,9 @@ sn_status sn_relay_run(sn_comm *comm, sn_error *error)
         nap = self.active || sn_comm_is_sending(comm) ? 0 : nap;
         self.active = false;
         if (!self.bye)
-            sn_frames_wait(self.frames,
-                           sn_relay_nap(&nap, sn_frames_awaited(self.frames) ? EXCHANGE_NAP : LONGEST_NAP));
+            sn_frames_wait(
+                self.frames,
+                sn_relay_nap(&nap, sn_frames_awaited(self.frames) ? EXCHANGE_NAP : SN_RELAY_LONGEST_NAP));
     }
 done:
     if (self.frames != NULL)

@@ -27,10 +27,12 @@
 
 enum { SN_RELAY_JSON, SN_RELAY_FRAME }; /* kinds of messages; frames go from relay to relay */
 
+#define SN_RELAY_LONGEST_NAP 5e-3 /* seconds */
+
 enum { SN_RELAY_ERROR = -1 }; /* an end: a fault of the world */
 
-/** Send a JSON object. SN_ERR_IO; SN_ERR_MEMORY. */
-sn_status sn_relay_send(sn_comm *comm, int to, const json_t *message, sn_error *error);
+/** Send a JSON object, which is no more the caller's. SN_ERR_IO; SN_ERR_MEMORY, also where it is NULL. */
+sn_status sn_relay_send(sn_comm *comm, int to, json_t *message, sn_error *error);
 
 /** Be a relay until rank 0 says goodbye. */
 sn_status sn_relay_run(sn_comm *comm, sn_error *error);

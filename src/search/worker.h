@@ -15,6 +15,7 @@
 
 #include <jansson.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -83,7 +84,7 @@ typedef struct sn_worker_options {
     double silence_seconds; /* a worker that sends no line for so long hangs: it is killed and so has died */
     double limit_seconds;   /* of one attempt; 0: none. Over it the work has failed */
     int64_t memory_limit;   /* of the worker's data in bytes, RLIMIT_DATA; 0: none */
-    int connection; /* a descriptor, at 5 or above, that the worker gets as its SN_WORKER_CONNECTION; 0: none */
+    int connection; /* one of sn_worker_sockets, that the worker gets as its SN_WORKER_CONNECTION; 0: none */
     const cpu_set_t *cores; /* that it may run on; NULL: those of this process */
     /** Before the worker is started again, with what happened to it; may be NULL. An error ends the work. */
     sn_status (*on_retry)(const char *death, void *context, sn_error *error);
@@ -107,6 +108,25 @@ typedef struct sn_worker_options {
  */
 sn_status sn_worker_begin(sn_worker **worker, const json_t *job, const sn_worker_options *options,
                           sn_error *error);
+
+/**
+ * A death is no result: say whether there shall be another attempt, of which on_retry is told, or what the
+ * outcome is.
+ *
+ * @param[out] again    the caller is to start another attempt; then `outcome` is not set
+ * @param[in]  attempts that there were
+ * @return SN_OK; as on_retry; SN_ERR_MEMORY
+ */
+sn_status sn_worker_retry(bool *again, sn_worker_outcome *outcome, const sn_worker_options *options,
+                          int attempts, const char *death, sn_error *error);
+
+/**
+ * Two ends of a connection, both closed on exec; none of them is among the descriptors that a worker gets.
+ *
+ * @param[out] ends the caller's, close; -1 where there is none, on error
+ * @return SN_OK; SN_ERR_IO
+ */
+sn_status sn_worker_sockets(int ends[2], sn_error *error);
 
 /** Wait until something has happened to one of the workers, a tenth of a second at most; some may be NULL. */
 void sn_workers_wait(sn_worker *const *workers, int count);

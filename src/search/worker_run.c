@@ -56,15 +56,14 @@ void sn_worker_outcome_clear(sn_worker_outcome *outcome)
 
 /* ---- start, and stop ---- */
 
-/* Two ends of a connection, ours first; none of them is among the descriptors 0..4 that the worker gets. */
-static sn_status sockets_open(int ends[2], sn_error *error)
+sn_status sn_worker_sockets(int ends[2], sn_error *error)
 {
     int raw[2] = {-1, -1};
     ends[0] = ends[1] = -1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, raw) != 0)
         return sn_error_set(error, SN_ERR_IO, "cannot start a worker: %s", strerror(errno));
     for (int i = 0; i < 2; i++)
-        ends[i] = fcntl(raw[i], F_DUPFD_CLOEXEC, 5);
+        ends[i] = fcntl(raw[i], F_DUPFD_CLOEXEC, SN_WORKER_CONNECTION + 1);
     close(raw[0]);
     close(raw[1]);
     if (ends[0] >= 0 && ends[1] >= 0)
@@ -133,7 +132,7 @@ static sn_status attempt_start(sn_worker *self, sn_error *error)
     self->attempts++;
     self->began = self->heard = self->counted = sn_clock_now();
     self->oom_kills[0] = self->oom_kills[1] = sn_oom_kills();
-    SN_TRY(sockets_open(ends, error));
+    SN_TRY(sn_worker_sockets(ends, error));
     SN_TRY(process_spawn(self, ends[1], error));
     process_limit(self);
     self->socket = ends[0];
@@ -361,25 +360,27 @@ static sn_status attempt_judge(sn_worker_outcome *outcome, char *death, size_t s
     return SN_OK;
 }
 
+sn_status sn_worker_retry(bool *again, sn_worker_outcome *outcome, const sn_worker_options *options,
+                          int attempts, const char *death, sn_error *error)
+{
+    *again = attempts < options->attempts;
+    if (*again)
+        return options->on_retry == NULL ? SN_OK : options->on_retry(death, options->context, error);
+    outcome->end = SN_WORKER_FAILED;
+    return sn_string_format(&outcome->reason, error, "%.800s (%d times; see %.200s)", death, attempts,
+                            options->log);
+}
+
 /* A worker has died: start it again, or give up. */
 static sn_status attempt_repeat(sn_worker_outcome *outcome, sn_worker *self, const char *death,
                                 sn_error *error)
 {
-    sn_status status;
+    bool again;
     attempt_clear(self);
     if (self->options.attempts == 0)
         return outcome_set(outcome, SN_WORKER_DIED, death, error);
-    if (self->attempts < self->options.attempts) {
-        if (self->options.on_retry != NULL)
-            SN_TRY(self->options.on_retry(death, self->options.context, error));
-        SN_TRY(attempt_start(self, error));
-    } else {
-        outcome->end = SN_WORKER_FAILED;
-        SN_TRY(sn_string_format(&outcome->reason, error, "%.800s (%d times; see %.200s)", death,
-                                self->attempts, self->options.log));
-    }
-done:
-    return status;
+    sn_status status = sn_worker_retry(&again, outcome, &self->options, self->attempts, death, error);
+    return status == SN_OK && again ? attempt_start(self, error) : status;
 }
 
 /* ---- the work ---- */
