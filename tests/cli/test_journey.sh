@@ -5,12 +5,9 @@
 set -eu
 program=$1
 root=$2
-templates=/usr/share/mricron/templates
-[ -e $templates/ch2.nii.gz ] || exit 77
-. "$(dirname "$0")/expect.sh"
+. "$(dirname "$0")/cohort.sh"
 
-expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 6 -o data --spacing 16 \
-    --structures "$root/examples/aal_merged.json"
+cohort 6 data
 echo '{"n": {"lower": 1, "upper": 4}, "p": 1, "sup": 0, "res": {"lower": 0, "upper": 2}, "nodes": 2, "ops": [2]}' \
     >space.json
 search="search data --space space.json --size auto --epochs 1 --threads 1"

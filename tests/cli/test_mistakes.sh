@@ -5,19 +5,12 @@
 set -eu
 program=$1
 root=$2
-templates=/usr/share/mricron/templates
-[ -e $templates/ch2.nii.gz ] || exit 77
-. "$(dirname "$0")/expect.sh"
+. "$(dirname "$0")/cohort.sh"
 
 nothing_left() {
     for path; do
         [ ! -e "$path" ] || fail "$path is left"
     done
-}
-
-cohort() { # COUNT FOLDER
-    expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n "$1" -o "$2" --spacing 16 \
-        --structures "$root/examples/aal_merged.json"
 }
 
 net="n=2 p=1 sup=0 res=0 nodes=2 ops=2"

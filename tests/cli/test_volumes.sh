@@ -4,12 +4,9 @@
 set -eu
 program=$1
 root=$2
-templates=/usr/share/mricron/templates
-[ -e $templates/ch2.nii.gz ] || exit 77
-. "$(dirname "$0")/expect.sh"
+. "$(dirname "$0")/cohort.sh"
 
-expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 3 -o data --spacing 8 \
-    --structures "$root/examples/aal_merged.json"
+cohort 3 data 8
 expect 3 'segnas3d: *data*exists*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 3 -o data --spacing 8
 error_is_one_line
 expect 0 '*' check data

@@ -10,21 +10,18 @@
 
 #include "base/file.h"
 #include "landscape.h"
+#include "scratch.h"
 #include "search/simulate.h"
 
 enum { ITERATIONS = 300, SEEDS = 20, DIMENSION = 11 };
 
-static char folder[64];
 static sn_space space;
 static sn_simulation simulation = {.space = &space};
 static double lower[DIMENSION], upper[DIMENSION];
 
 static int setup(void **state)
 {
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/segnas3d-test-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (mkdtemp(folder) == NULL || sn_space_load(&space, "segnas11", NULL) != SN_OK)
+    if (folder_make(state) != 0 || sn_space_load(&space, "segnas11", NULL) != SN_OK)
         return -1;
     sn_space_bounds(&space, lower, upper);
     return sn_space_dimensions(&space) == DIMENSION ? 0 : -1;
@@ -32,9 +29,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     sn_space_clear(&space);
-    return sn_folder_remove(folder, NULL) == SN_OK ? 0 : -1;
+    return folder_remove(state);
 }
 
 static sn_status train(sn_trial_result *result, const sn_proposal *proposal, const double *x, int dimension,

@@ -14,27 +14,19 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "landscape.h"
+#include "scratch.h"
 
 enum { ITERATIONS = 66, NEVER = -1 };
 
-static char folder[64], study_path[128];
+static char study_path[128];
 
-/* In memory where that is possible: hundreds of studies, each of which waits for the disk. */
-static int folder_make(void **state)
+/* The folder is the study, until one is chosen. */
+static int study_make(void **state)
 {
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/segnas3d-test-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (mkdtemp(folder) == NULL)
+    if (folder_make(state) != 0)
         return -1;
     snprintf(study_path, sizeof study_path, "%s", folder);
     return 0;
-}
-
-static int folder_remove(void **state)
-{
-    (void)state;
-    return sn_folder_remove(folder, NULL) == SN_OK ? 0 : -1;
 }
 
 /* A fresh study in the test's folder. */
@@ -695,7 +687,7 @@ static void a_thousand_iterations_cost_less_than_5_ms_each(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, study_make, folder_remove)
 
 int main(void)
 {

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "landscape.h"
+#include "scratch.h"
 #include "search/simulate.h"
 #include "search/stopping.h"
 
@@ -16,22 +17,7 @@ static const sn_stopping_settings never = {SN_STOPPING_NONE, 0};
 static const sn_stopping_settings *const rules[] = {&median, &halving};
 enum { RULES = 2 };
 
-static char folder[64], study_path[128];
-
-/* In memory where that is possible: hundreds of trials, each of which waits for the disk. */
-static int folder_make(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/segnas3d-test-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int folder_remove(void **state)
-{
-    (void)state;
-    return sn_folder_remove(folder, NULL) == SN_OK ? 0 : -1;
-}
+static char study_path[128];
 
 /* Some learn fast and some slowly, and in some epochs less than before: courses cross. */
 static double dice_at(int network, int epoch)

@@ -14,26 +14,21 @@ static char *root;
 static int setup(void **state)
 {
     sn_error error = SN_ERROR_INIT;
-    if (folder_setup(state) != 0)
+    if (blobs_setup(&task, state, 6) != 0)
         return 1;
     root = *state;
-    write_blobs(root, 6);
     write_text(
         root, "space.json",
         "{\"n\": {\"lower\": 8, \"upper\": 12}, \"p\": 2, \"sup\": {\"lower\": 0, \"upper\": 2}, \"res\": 1, "
         "\"nodes\": 2, \"ops\": [{\"lower\": 0, \"upper\": 3}]}");
-    sn_task_options options = {.dataset = root, .split = SN_SPLIT_OPTIONS_INIT};
-    CHECK_OK(sn_task_prepare(&task, &options, NULL, &error), error);
-    CHECK_OK(sn_task_build(&task, in_folder(root, "cache"), 2, NULL, &error), error);
     CHECK_OK(sn_space_load(&space, in_folder(root, "space.json"), &error), error);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    sn_task_clear(&task);
     sn_space_clear(&space);
-    return folder_teardown(state);
+    return blobs_teardown(&task, state);
 }
 
 static sn_trials trials_in(const char *folder)

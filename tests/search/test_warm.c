@@ -6,11 +6,12 @@
 
 #include "base/file.h"
 #include "landscape.h"
+#include "scratch.h"
 #include "search/warm.h"
 
 enum { ITERATIONS = 120, EPOCHS = 6, NEVER = -1 };
 
-static char folder[64], path[128], other_path[128];
+static char path[128], other_path[128];
 static sn_space space;
 
 static int setup(void **state)
@@ -24,20 +25,6 @@ static int teardown(void **state)
     (void)state;
     sn_space_clear(&space);
     return 0;
-}
-
-static int folder_make(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/segnas3d-test-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int folder_remove(void **state)
-{
-    (void)state;
-    return sn_folder_remove(folder, NULL) == SN_OK ? 0 : -1;
 }
 
 static const char *in_folder(const char *name)

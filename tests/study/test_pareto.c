@@ -8,20 +8,17 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "scratch.h"
 #include "study/study.h"
 
 enum { MOST = 1000 };
 
-static char folder[64], study_path[96];
+static char study_path[96];
 static sn_study *study;
 
-/* In memory where that is possible: each of a thousand trials waits for the disk. */
 static int study_make(void **state)
 {
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/segnas3d-test-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (mkdtemp(folder) == NULL)
+    if (folder_make(state) != 0)
         return -1;
     snprintf(study_path, sizeof study_path, "%s/study", folder);
     return sn_study_open(&study, study_path, NULL) == SN_OK ? 0 : -1;
@@ -29,9 +26,8 @@ static int study_make(void **state)
 
 static int study_remove(void **state)
 {
-    (void)state;
     sn_study_close(study);
-    return sn_folder_remove(folder, NULL) == SN_OK ? 0 : -1;
+    return folder_remove(state);
 }
 
 /* A network is its row of {Dice, parameters, planned bytes, step seconds}; its name is its number. */

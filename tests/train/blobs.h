@@ -5,6 +5,7 @@
 #include "dataset/fixture.h"
 
 #include "base/random.h"
+#include "train/task.h"
 
 static inline float blob_voxel(int32_t *label, sn_random *random, const double centre[2][3], int64_t d,
                                int64_t h, int64_t w)
@@ -69,6 +70,25 @@ static inline void write_blobs(const char *folder, int count)
     }
     fputs("]}", json);
     fclose(json);
+}
+
+/* cmocka setup: a task of `count` blobs, ready to train with, in a folder, *state. */
+static inline int blobs_setup(sn_task *task, void **state, int count)
+{
+    sn_error error = SN_ERROR_INIT;
+    if (folder_setup(state) != 0)
+        return 1;
+    write_blobs(*state, count);
+    sn_task_options options = {.dataset = *state, .split = SN_SPLIT_OPTIONS_INIT};
+    CHECK_OK(sn_task_prepare(task, &options, NULL, &error), error);
+    CHECK_OK(sn_task_build(task, in_folder(*state, "cache"), 2, NULL, &error), error);
+    return 0;
+}
+
+static inline int blobs_teardown(sn_task *task, void **state)
+{
+    sn_task_clear(task);
+    return folder_teardown(state);
 }
 
 #endif

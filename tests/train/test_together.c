@@ -10,22 +10,16 @@ static char *root;
 
 static int setup(void **state)
 {
-    sn_error error = SN_ERROR_INIT;
-    if (folder_setup(state) != 0)
+    if (blobs_setup(&task, state, 9) != 0)
         return 1;
     root = *state;
-    write_blobs(root, 9);
-    sn_task_options options = {.dataset = root, .split = SN_SPLIT_OPTIONS_INIT};
-    CHECK_OK(sn_task_prepare(&task, &options, NULL, &error), error);
-    CHECK_OK(sn_task_build(&task, in_folder(root, "cache"), 2, NULL, &error), error);
     assert_true(task.split.count[SN_TRAINING] > 3 && task.split.count[SN_VALIDATION] > 1);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    sn_task_clear(&task);
-    return folder_teardown(state);
+    return blobs_teardown(&task, state);
 }
 
 static sn_task_run run_of(const char *arch, int batch)
