@@ -42,6 +42,19 @@ output_has() {
     grep -qF -- "$1" out || fail "standard output lacks \"$1\": $(cat out)"
 }
 
+# trajectory STUDY: the line of its JSON that says which way it went.
+trajectory() {
+    "$program" inspect "$1" --json | grep '"trajectory"'
+}
+
+# same_way STUDY STUDY
+same_way() {
+    way=$(trajectory "$1") || way=
+    if [ -z "$way" ] || [ "$way" != "$(trajectory "$2")" ]; then
+        fail "$1 and $2 went different ways"
+    fi
+}
+
 finish() {
     [ "$failures" -eq 0 ]
     exit

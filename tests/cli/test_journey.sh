@@ -17,13 +17,10 @@ expect 0 '*' $search -o whole --iterations 4
 output_has 'whole/best.safetensors'
 expect 0 '*' $search -o parts --iterations 2
 expect 0 '*' $search -o parts --iterations 4
-"$program" inspect whole --json | grep '"trajectory"' >whole.txt
-"$program" inspect parts --json | grep '"trajectory"' >parts.txt
-cmp -s whole.txt parts.txt || fail "a search that went on took another way: $(cat whole.txt parts.txt)"
+same_way whole parts
 expect 0 '*' $search -o wide --iterations 4 --workers 3
 output_has 'speed-up'
-"$program" inspect wide --json | grep '"trajectory"' >wide.txt
-cmp -s whole.txt wide.txt || fail "three workers took another way: $(cat whole.txt wide.txt)"
+same_way whole wide
 expect 0 '*' inspect whole
 output_has 'best '
 expect 2 'segnas3d: *seed*' $search -o whole --iterations 4 --seed 2
@@ -81,9 +78,7 @@ kill -KILL $running
 wait $running || true
 [ "$(find killed/models -name '*.checkpoint' | wc -l)" -ge 2 ] || fail 'no checkpoints of several trainings'
 expect 0 '*' $search -o killed --workers 3
-"$program" inspect calm --json | grep '"trajectory"' >calm.txt
-"$program" inspect killed --json | grep '"trajectory"' >killed.txt
-cmp -s calm.txt killed.txt || fail "a search that was killed took another way: $(cat calm.txt killed.txt)"
+same_way calm killed
 
 # The winner, trained with one thread and with two: the same model but for the time it took.
 train="train data --study whole --size auto --epochs 2"

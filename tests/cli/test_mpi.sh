@@ -33,15 +33,6 @@ expect_ranks() {
     [ "$found" = yes ] || fail "$ranks ranks, segnas3d $*: no line is $wanted: $(cat err)"
 }
 
-trajectory() {
-    "$program" inspect "$1" --json | grep '"trajectory"'
-}
-
-# same_way STUDY STUDY
-same_way() {
-    [ "$(trajectory "$1")" = "$(trajectory "$2")" ] || fail "$1 and $2 went different ways"
-}
-
 # Any number of ranks goes the way of one process.
 simulate="search --simulate 0.002 --space segnas4 --iterations 60"
 expect 0 '*' $simulate -o one

@@ -5,16 +5,6 @@ set -eu
 program=$1
 . "$(dirname "$0")/expect.sh"
 
-# trajectory STUDY: the line of its JSON that says which way it went.
-trajectory() {
-    "$program" inspect "$1" --json | grep '"trajectory"'
-}
-
-# same_way STUDY STUDY
-same_way() {
-    [ "$(trajectory "$1")" = "$(trajectory "$2")" ] || fail "$1 and $2 went different ways"
-}
-
 simulate="search --simulate 0.002 --space segnas4 --iterations 70"
 expect 0 '*' $simulate -o one
 output_has 'simulated'
