@@ -15,7 +15,6 @@ sn_status sn_backend_find(const sn_backend **backend, const char *device, sn_err
         *backend = sn_backend_checked(&sn_backend_ref);
     else
         return sn_error_set(error, SN_ERR_ARG,
-                            "device '%s' does not exist; use cpu, cuda, ref, checked:cpu or checked:ref",
-                            device);
+                            "device '%s' does not exist; use cpu, ref, checked:cpu or checked:ref", device);
     return SN_OK;
 }
