@@ -3,6 +3,8 @@
  * one table, which begins with the version of its build:
  *
  *     typedef struct table { int version; ... } table;
+ *
+ * For tests, which do not lie where the program does, the environment variable SEGNAS3D_PLUGINS names their folder.
  */
 #ifndef SN_BASE_PLUGIN_H
 #define SN_BASE_PLUGIN_H
