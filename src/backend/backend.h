@@ -19,8 +19,18 @@ typedef struct sn_program sn_program;
 
 enum { SN_REASON_TEXT = 256 };
 
+/* What convolutions multiply in; all else is float32 (double in ref). */
+typedef enum sn_precision {
+    SN_PRECISION_AUTO, /* cuda: bf16 where the GPU has it; else float32 */
+    SN_PRECISION_FLOAT32,
+    SN_PRECISION_TF32,
+    SN_PRECISION_BF16,
+} sn_precision;
+
 typedef struct sn_device_options {
     int threads; /* >= 1; results do not depend on it */
+    int index;   /* of the GPU */
+    sn_precision precision;
 } sn_device_options;
 
 typedef struct sn_backend {
