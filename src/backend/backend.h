@@ -19,8 +19,18 @@ typedef struct sn_program sn_program;
 
 enum { SN_REASON_TEXT = 256 };
 
+/* How convolutions multiply; all else is float32 everywhere. */
+typedef enum sn_precision {
+    SN_PRECISION_AUTO,    /* what suits the device */
+    SN_PRECISION_FLOAT32, /* the only other one of ref and cpu */
+    SN_PRECISION_TF32,    /* products of float32 rounded to 11 bits, summed in float32 */
+    SN_PRECISION_BF16,    /* operands rounded to bfloat16, summed in float32 */
+} sn_precision;
+
 typedef struct sn_device_options {
     int threads; /* >= 1; results do not depend on it */
+    int index;   /* which of several devices */
+    sn_precision precision;
 } sn_device_options;
 
 typedef struct sn_backend {
