@@ -35,6 +35,9 @@ cudaError_t sn_cuda_pack(uint16_t *out, const float *in, int64_t n, int64_t padd
 cudaError_t sn_cuda_unpack(float *out, const uint16_t *in, int64_t n, int64_t c, int64_t padded_c,
                            int64_t voxels, bool add, cudaStream_t stream);
 
+/** out += in: what float32 needs where bf16 unpacks. */
+cudaError_t sn_cuda_add(float *out, const float *in, int64_t count, cudaStream_t stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -99,3 +99,15 @@ cudaError_t sn_cuda_unpack(float *out, const uint16_t *in, int64_t n, int64_t c,
     int64_t tiles = n * tiles_of(padded_c, TILE_CHANNELS) * tiles_of(voxels, TILE_VOXELS);
     return SN_LAUNCH(unpack, tiles, stream, out, in, (int)c, (int)padded_c, voxels, add);
 }
+
+static __global__ void add_to(float *out, const float *in, int64_t count)
+{
+    const int64_t stride = (int64_t)gridDim.x * SN_CUDA_BLOCK;
+    for (int64_t i = (int64_t)blockIdx.x * SN_CUDA_BLOCK + threadIdx.x; i < count; i += stride)
+        out[i] += in[i];
+}
+
+cudaError_t sn_cuda_add(float *out, const float *in, int64_t count, cudaStream_t stream)
+{
+    return SN_LAUNCH(add_to, sn_cuda_parts(count), stream, out, in, count);
+}
