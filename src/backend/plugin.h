@@ -15,14 +15,14 @@ typedef struct sn_gpu {
     char name[128];
     int major, minor; /* compute capability */
     size_t total_bytes, free_bytes;
-    char problem[SN_REASON_TEXT]; /* empty: usable */
+    char problem[SN_REASON_TEXT]; /* why it cannot be used; empty: usable */
 } sn_gpu;
 
 typedef struct sn_cuda_plugin {
     int version;               /* SN_CUDA_PLUGIN_VERSION of its build */
     const sn_backend *backend; /* opens sn_device_options.index */
-    /** GPUs; 0 with the reason in words (no driver, driver too old, none). */
-    int (*count)(char reason[SN_REASON_TEXT]);
+    int (*count)(
+        char reason[SN_REASON_TEXT]); /* GPUs; 0: the reason says why (no driver, a driver too old, none) */
     void (*describe)(sn_gpu *gpu, int index);
 } sn_cuda_plugin;
 
