@@ -7,7 +7,7 @@
 enum { SN_CUDA_CLASSES = 256 }; /* labels are u8 */
 
 /* The first of the highest scores. */
-static __device__ int best_class(const float *scores, int channels, int64_t voxels)
+static inline __device__ int best_class(const float *scores, int channels, int64_t voxels)
 {
     float highest = scores[0];
     int best = 0;
@@ -20,7 +20,7 @@ static __device__ int best_class(const float *scores, int channels, int64_t voxe
 }
 
 /* e = e^(score - highest score); returns their sum. A NaN makes it NaN. `e` may be `scores`. */
-static __device__ float exp_classes(float *e, const float *scores, int channels, int64_t voxels)
+static inline __device__ float exp_classes(float *e, const float *scores, int channels, int64_t voxels)
 {
     const float highest = scores[best_class(scores, channels, voxels) * voxels];
     float sum = 0;

@@ -49,7 +49,7 @@ typedef struct part {
     int first, end; /* voxels of the plane */
 } part;
 
-static __device__ part part_of(int64_t block, int voxels)
+static inline __device__ part part_of(int64_t block, int voxels)
 {
     int parts = (voxels + SN_CUDA_PART - 1) / SN_CUDA_PART;
     int first = (int)(block % parts) * SN_CUDA_PART;

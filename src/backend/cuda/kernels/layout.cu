@@ -13,9 +13,9 @@ typedef struct tile {
     int voxels;
 } tile;
 
-static int64_t tiles_of(int64_t count, int tile)
+static int64_t tiles_of(int64_t count, int size)
 {
-    return (count + tile - 1) / tile;
+    return (count + size - 1) / size;
 }
 
 static __device__ tile tile_of(int64_t block, int padded, int64_t voxels)
