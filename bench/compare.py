@@ -1,7 +1,7 @@
 """What `make bench` does: training steps beside PyTorch, then convolutions beside oneDNN.
 
-Usage: compare.py [--full] [--threads 2] [--rounds 3] [--only "WORD..."] [--device cuda]
-scripts/bench.sh and scripts/gpu.sh, which run it, say more.
+Usage: compare.py [--full] [--threads 2] [--rounds 3] [--only "WORD..."] [--device cuda] [--alone]
+scripts/bench.sh and scripts/gpu.sh, which run it, say more. --alone: without PyTorch.
 
 Every measurement is a process of its own, alone while it runs. A round measures each network with each
 engine, one after the other, so that a disturbance of the machine meets all of them; numbers are medians over
@@ -208,7 +208,8 @@ def compare_steps(options, words):
         for case in cases:
             progress(f"round {number} of {options.rounds}: {case.title}")
             for series in case.contenders():
-                series.measure(options.threads)
+                if series.engine == "segnas3d" or not options.alone:
+                    series.measure(options.threads)
         save("bench_gpu.json" if plan.is_gpu else "bench.json", [row for case in cases for row in case.rows()])
     rows = [row for case in cases for row in case.rows()]
     if plan.is_gpu:
@@ -255,6 +256,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--device", choices=tuple(PLANS), default="cpu")
     options = parser.parse_args()
     words = options.only.split()
