@@ -18,8 +18,11 @@ extern "C" {
 
 #include "backend/backend.h"
 
+#ifndef SN_CUDNN_WORKSPACE
+#define SN_CUDNN_WORKSPACE ((size_t)64 << 20) /* bytes that a plan may use */
+#endif
+
 enum {
-    SN_CUDNN_WORKSPACE = 64 << 20, /* bytes that a plan may use */
     SN_CUDNN_CHANNELS = 8,         /* SN_PRECISION_BF16: channels are multiples of it, 16 bytes */
     SN_CUDNN_ALIGNMENT = 256,      /* bytes: of packed tensors and the workspace */
 };
