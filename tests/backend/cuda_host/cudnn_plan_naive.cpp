@@ -184,11 +184,6 @@ sn_status sn_cudnn_plan_get(const sn_cudnn_plan **plan, sn_cudnn *cudnn, const s
     return SN_OK;
 }
 
-size_t sn_cudnn_plan_workspace(const sn_cudnn_plan *)
-{
-    return 0;
-}
-
 sn_status sn_cudnn_plan_run(const sn_cudnn_plan *plan, void *const data[SN_CUDNN_PARTS], void *,
                             sn_error *error)
 {
