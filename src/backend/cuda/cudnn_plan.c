@@ -16,6 +16,7 @@ enum {
     CANDIDATES = 64,              /* of one list of the heuristics, at most */
     DESCRIPTORS = 1 + CANDIDATES, /* that are made and freed together, at most */
     REASON = 256,
+    WORKSPACE = 64 << 20, /* bytes, for what cuDNN computes in several steps */
 };
 
 /* Descriptors that are made and freed together. After the first failure nothing more is done. */
@@ -39,6 +40,16 @@ struct sn_cudnn {
     cudnnBackendDescriptor_t device; /* where there is no GPU: what plans are made for */
     sn_cudnn_plan *plans;
 };
+
+/* Tensor cores want channels last: cuDNN copies what is given in another order. */
+size_t sn_cudnn_workspace(const sn_cudnn_shape *shape)
+{
+    size_t bytes = WORKSPACE;
+    if (shape->precision == SN_PRECISION_TF32)
+        for (int part = 0; part < SN_CUDNN_PARTS; part++)
+            bytes += sn_cudnn_tensor_bytes(shape, part);
+    return bytes;
+}
 
 static cudnnBackendDescriptor_t begin(descriptors *made, cudnnBackendDescriptorType_t type)
 {

@@ -42,6 +42,9 @@ sn_status sn_cudnn_open_for(sn_cudnn **cudnn, const char *device, sn_error *erro
 /** cuDNN's version: 92801 is 9.28.1. */
 int sn_cudnn_version(void);
 
+/** Bytes of workspace that the plan for a shape may use. */
+size_t sn_cudnn_workspace(const sn_cudnn_shape *shape);
+
 /**
  * The plan for a shape: made when it is asked for the first time; slow.
  *

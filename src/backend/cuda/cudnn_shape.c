@@ -5,10 +5,7 @@
 
 #include "base/memory.h"
 
-enum {
-    WORKSPACE = 64 << 20, /* for what cuDNN computes in several steps */
-    EXTENTS_TEXT = 128,
-};
+enum { EXTENTS_TEXT = 128 };
 
 static void set_extents(sn_cudnn_shape *shape, sn_cudnn_part part, const sn_operand *operand)
 {
@@ -58,16 +55,6 @@ size_t sn_cudnn_tensor_bytes(const sn_cudnn_shape *shape, sn_cudnn_part part)
     size_t bytes = shape->precision == SN_PRECISION_BF16 ? sizeof(uint16_t) : sizeof(float);
     for (int i = 0; i < SN_DIMS; i++)
         bytes *= (size_t)shape->extents[part][i];
-    return bytes;
-}
-
-/* Kernels for tensor cores want channels last: cuDNN copies what is given in another order. */
-size_t sn_cudnn_workspace(const sn_cudnn_shape *shape)
-{
-    size_t bytes = WORKSPACE;
-    if (shape->precision == SN_PRECISION_TF32)
-        for (int part = 0; part < SN_CUDNN_PARTS; part++)
-            bytes += sn_cudnn_tensor_bytes(shape, part);
     return bytes;
 }
 

@@ -46,9 +46,6 @@ bool sn_cudnn_shape_equal(const sn_cudnn_shape *a, const sn_cudnn_shape *b);
 /** Bytes of one of its tensors. */
 size_t sn_cudnn_tensor_bytes(const sn_cudnn_shape *shape, sn_cudnn_part part);
 
-/** Bytes of workspace that cuDNN may use for it. */
-size_t sn_cudnn_workspace(const sn_cudnn_shape *shape);
-
 /** "backward data in bf16, x (1,24,64,64,64), w (24,24,3,3,3), y (1,24,64,64,64), dilation 1, stride 1, pad 1" */
 void sn_cudnn_shape_text(char text[SN_CUDNN_TEXT], const sn_cudnn_shape *shape);
 

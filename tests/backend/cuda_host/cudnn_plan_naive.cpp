@@ -176,6 +176,11 @@ int sn_cudnn_version(void)
     return 0;
 }
 
+size_t sn_cudnn_workspace(const sn_cudnn_shape *)
+{
+    return 0;
+}
+
 sn_status sn_cudnn_plan_get(const sn_cudnn_plan **plan, sn_cudnn *cudnn, const sn_cudnn_shape *shape,
                             sn_error *)
 {
