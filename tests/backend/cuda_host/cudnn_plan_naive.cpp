@@ -212,17 +212,17 @@ int sn_cudnn_version(void)
     return 0;
 }
 
+size_t sn_cudnn_workspace(const sn_cudnn_shape *)
+{
+    return 0;
+}
+
 sn_status sn_cudnn_plan_get(const sn_cudnn_plan **plan, sn_cudnn *cudnn, const sn_cudnn_shape *shape,
                             sn_error *)
 {
     cudnn->plans.push_back({*shape, cudnn->stream});
     *plan = &cudnn->plans.back();
     return SN_OK;
-}
-
-size_t sn_cudnn_plan_workspace(const sn_cudnn_plan *)
-{
-    return 0;
 }
 
 sn_status sn_cudnn_plan_run(const sn_cudnn_plan *plan, void *const data[SN_CUDNN_PARTS], void *,
