@@ -1,7 +1,6 @@
 #include "backend/cuda/conv.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "backend/cuda/layout.h"
 #include "base/memory.h"
@@ -13,7 +12,6 @@ typedef struct conv_parts {
 
 /* The workspace: a piece for each part that cuDNN cannot use where it lies, then what it may use itself. */
 typedef struct conv_pieces {
-    size_t bytes[SN_CUDNN_PARTS]; /* 0: used where it lies */
     size_t offset[SN_CUDNN_PARTS];
     size_t rest;
 } conv_pieces;
@@ -35,49 +33,28 @@ static conv_parts parts_of(const sn_op *op)
     return (conv_parts){{SN_CUDNN_X, SN_CUDNN_Y}, SN_CUDNN_W};
 }
 
-static void pad(int64_t *channels)
-{
-    *channels = sn_round_up(*channels, SN_CUDNN_CHANNELS);
-}
-
-static sn_cudnn_shape shape_of(const sn_op *op, sn_precision precision)
-{
-    const sn_conv3d_params *p = &op->params.conv3d;
-    const conv_parts parts = parts_of(op);
-    sn_cudnn_shape shape = {parts.out, precision, {{0}}, p->dilation, p->stride, p->pad};
-    for (int i = 0; i < 2; i++)
-        memcpy(shape.extents[parts.in[i]], op->inputs[i].desc.shape, sizeof op->inputs[i].desc.shape);
-    memcpy(shape.extents[parts.out], op->outputs[0].desc.shape, sizeof op->outputs[0].desc.shape);
-    if (precision == SN_PRECISION_BF16) {
-        pad(&shape.extents[SN_CUDNN_X][1]);
-        pad(&shape.extents[SN_CUDNN_W][0]);
-        pad(&shape.extents[SN_CUDNN_W][1]);
-        pad(&shape.extents[SN_CUDNN_Y][1]);
-    }
-    return shape;
-}
-
 /* In float32 all parts are used where they lie, but for dw: cuDNN's is added to what is there. */
+static bool is_copied(const sn_cudnn_shape *shape, sn_cudnn_part part)
+{
+    return shape->precision == SN_PRECISION_BF16 || (part == SN_CUDNN_W && shape->result == SN_CUDNN_W);
+}
+
 static conv_pieces pieces_of(const sn_cudnn_shape *shape)
 {
     conv_pieces pieces = {0};
     for (int part = 0; part < SN_CUDNN_PARTS; part++) {
-        const int64_t *e = shape->extents[part];
-        const size_t count = (size_t)(e[0] * e[1] * e[2] * e[3] * e[4]);
-        if (shape->precision == SN_PRECISION_BF16)
-            pieces.bytes[part] = count * sizeof(uint16_t);
-        else if (part == SN_CUDNN_W && shape->result == SN_CUDNN_W)
-            pieces.bytes[part] = count * sizeof(float);
         pieces.offset[part] = pieces.rest;
-        pieces.rest += (size_t)sn_round_up((int64_t)pieces.bytes[part], SN_CUDNN_ALIGNMENT);
+        if (is_copied(shape, part))
+            pieces.rest += (size_t)sn_round_up((int64_t)sn_cudnn_tensor_bytes(shape, part),
+                                               SN_CUDNN_WORKSPACE_ALIGNMENT);
     }
     return pieces;
 }
 
 size_t sn_cuda_conv_workspace(const sn_op *op, sn_precision precision)
 {
-    const sn_cudnn_shape shape = shape_of(op, precision);
-    return pieces_of(&shape).rest + SN_CUDNN_WORKSPACE;
+    const sn_cudnn_shape shape = sn_cudnn_shape_of(op, precision);
+    return pieces_of(&shape).rest + sn_cudnn_workspace(&shape);
 }
 
 sn_status sn_cuda_conv_make(sn_cuda_conv **conv, sn_cudnn *cudnn, const sn_op *op, sn_precision precision,
@@ -88,7 +65,7 @@ sn_status sn_cuda_conv_make(sn_cuda_conv **conv, sn_cudnn *cudnn, const sn_op *o
     *conv = NULL;
     SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
     made->parts = parts_of(op);
-    made->shape = shape_of(op, precision);
+    made->shape = sn_cudnn_shape_of(op, precision);
     made->pieces = pieces_of(&made->shape);
     SN_TRY(sn_cudnn_plan_get(&made->plan, cudnn, &made->shape, error));
     *conv = made;
@@ -115,7 +92,7 @@ static sn_status check(cudaError_t code, const sn_cuda_call *call, sn_error *err
 static void *find_part(const sn_cuda_conv *conv, const sn_cuda_call *call, sn_cudnn_part part,
                        const void *place)
 {
-    if (conv->pieces.bytes[part] == 0)
+    if (!is_copied(&conv->shape, part))
         return (void *)place;
     return (char *)call->workspace + conv->pieces.offset[part];
 }
