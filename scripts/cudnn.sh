@@ -31,8 +31,8 @@ fi
 rm -rf $folder.new
 mkdir -p $folder.new
 echo "cudnn: fetching $package, some hundred MiB"
-if ! python3 -m pip download -q --disable-pip-version-check --retries 1 --timeout 30 --no-deps --only-binary=:all: -d $folder.new \
-    "$package==9.*"; then
+if ! python3 -m pip download -q --disable-pip-version-check --retries 1 --timeout 30 --no-deps --only-binary=:all: \
+    -d $folder.new "$package==9.*"; then
     rm -rf $folder.new
     echo "cudnn: pip cannot fetch $package" >&2
     exit 1

@@ -11,8 +11,8 @@
 #   bench        training steps beside PyTorch on the same GPU, a few networks each time
 #   trial        time and memory of one trial of the paper: 128x128x128, 22 training images, 100 epochs
 # STAGE_SECONDS in the environment is how long a stage may take about (default 540).
-# Exit code: 0 done, 75 there is more to do and the same command goes on, 77 something could not be tried here (no GPU, a
-# tool or data that is missing), 1 something went wrong.
+# Exit code: 0 done; 75 there is more to do and the same command goes on; 77 something could not be tried here (no GPU, a
+# tool or data that are missing); 1 something went wrong.
 set -eu
 cd "$(dirname "$0")/.."
 out=build/gpu
@@ -30,7 +30,8 @@ leave_out() {
 }
 
 gpu_needed() {
-    $program devices --json >$out/devices.json 2>/dev/null || leave_out "there is no program yet; begin with the stage build"
+    $program devices --json >$out/devices.json 2>/dev/null ||
+        leave_out "there is no program yet; begin with the stage build"
     reason=$(sed -n 's/^  "no_gpu_because": "\(.*\)".*/\1/p' $out/devices.json)
     [ -z "$reason" ] || leave_out "$reason"
 }
