@@ -1,17 +1,28 @@
 #!/bin/sh
-# Find cuDNN 9, which the CUDA backend is built with, or fetch NVIDIA's package of it with pip to build/cudnn (include
-# and lib). Does nothing where it is in its usual places, in CUDNN_ROOT or in build/cudnn.
+# Find cuDNN 9, which the CUDA backend is built with, or fetch NVIDIA's packages of it and of cuBLAS, which it loads, with
+# pip to build/cudnn (include and lib). Does nothing where cuDNN is in a usual place, in CUDNN_ROOT or in build/cudnn.
 # usage: cudnn.sh
-# Exit code 1, with one line that says why: there is no nvcc, no pip, or pip cannot fetch it.
+# Exit code 1, with one line that says why: there is no nvcc, no pip, or pip cannot fetch them.
 set -eu
 cd "$(dirname "$0")/.."
 folder=build/cudnn
+new=$folder.new
 
-if ! nvcc=$(command -v nvcc || command -v /usr/local/cuda/bin/nvcc); then
-    echo "cudnn: there is no nvcc here; install NVIDIA's CUDA toolkit (12 or later)" >&2
+stop() {
+    rm -rf $new
+    echo "cudnn: $*" >&2
     exit 1
-fi
+}
+
+nvcc=$(command -v nvcc || command -v /usr/local/cuda/bin/nvcc) ||
+    stop "there is no nvcc here; install NVIDIA's CUDA toolkit (12 or later)"
 toolkit=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+major=$("$nvcc" --version | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
+
+has_cublas() {
+    find "$toolkit"/lib64/ "$toolkit"/targets/*/lib/ -name "libcublasLt.so.$major*" 2>/dev/null | grep -q . ||
+        /sbin/ldconfig -p 2>/dev/null | grep -q "libcublasLt\.so\.$major"
+}
 
 for place in "${CUDNN_ROOT:-$folder}" $folder "$toolkit" /usr /usr/local; do
     for header in "$place"/include/cudnn_version.h "$place"/include/*-linux-gnu/cudnn_version.h; do
@@ -22,24 +33,28 @@ for place in "${CUDNN_ROOT:-$folder}" $folder "$toolkit" /usr /usr/local; do
     done
 done
 
-major=$("$nvcc" --version | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
-package="nvidia-cudnn-cu$major"
-if ! python3 -m pip --version >/dev/null 2>&1; then
-    echo "cudnn: there is no pip here to fetch $package with; install it (python3-pip) or cuDNN 9 itself" >&2
-    exit 1
+# fetch PACKAGE VERSION: unpacked to $new/wheels.
+fetch() {
+    echo "cudnn: fetching $1, some hundred MiB"
+    python3 -m pip download -q --disable-pip-version-check --retries 1 --timeout 30 --no-deps --only-binary=:all: \
+        -d $new "$1==$2.*" || stop "pip cannot fetch $1"
+    python3 -m zipfile -e $new/*.whl $new/wheels
+    rm $new/*.whl
+}
+
+python3 -m pip --version >/dev/null 2>&1 ||
+    stop "there is no pip here to fetch nvidia-cudnn-cu$major with; install it (python3-pip) or cuDNN 9 itself"
+rm -rf $new
+mkdir -p $new
+fetch "nvidia-cudnn-cu$major" 9
+mv $new/wheels/nvidia/cudnn/include $new/wheels/nvidia/cudnn/lib $new
+ln -s libcudnn.so.9 $new/lib/libcudnn.so # which the linker looks for
+if ! has_cublas; then
+    suffix=
+    [ "$major" -ge 13 ] || suffix=-cu$major
+    fetch "nvidia-cublas$suffix" "$major"
+    mv $new/wheels/nvidia/*/lib/libcublas*.so.* $new/lib
 fi
-rm -rf $folder.new
-mkdir -p $folder.new
-echo "cudnn: fetching $package, some hundred MiB"
-if ! python3 -m pip download -q --disable-pip-version-check --retries 1 --timeout 30 --no-deps --only-binary=:all: \
-    -d $folder.new "$package==9.*"; then
-    rm -rf $folder.new
-    echo "cudnn: pip cannot fetch $package" >&2
-    exit 1
-fi
-python3 -m zipfile -e $folder.new/*.whl $folder.new/wheel
-ln -s libcudnn.so.9 $folder.new/wheel/nvidia/cudnn/lib/libcudnn.so # which the linker looks for
-rm -rf $folder
-mv $folder.new/wheel/nvidia/cudnn $folder
-rm -rf $folder.new
+rm -rf $folder $new/wheels
+mv $new $folder
 echo "cudnn: $folder"
