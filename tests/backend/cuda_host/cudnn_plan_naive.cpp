@@ -104,7 +104,8 @@ static void set(const tensor &of, int64_t index, double value)
 }
 
 /* Products of `a` from `at_a` on and `b` from `at_b` on, along an axis of each. */
-static double dot(const tensor &a, const place &at_a, int axis_a, const tensor &b, const place &at_b, int axis_b)
+static double dot(const tensor &a, const place &at_a, int axis_a, const tensor &b, const place &at_b,
+                  int axis_b)
 {
     const int64_t count = a.extents[axis_a], first_a = index_of(a, at_a), first_b = index_of(b, at_b);
     double sum = 0;
