@@ -30,7 +30,7 @@ struct sn_cudnn_plan {
     sn_cudnn_plan *next;
     sn_cudnn_shape shape;
     cudnnHandle_t handle;
-    descriptors graph, candidates;
+    descriptors graph;
     cudnnBackendDescriptor_t execution;
 };
 
@@ -276,23 +276,31 @@ static int64_t list_candidates(descriptors *made, const sn_cudnn *cudnn, cudnnBa
     return count;
 }
 
-/* Take the first engine of the heuristics that is suitable. */
+/* Take the first candidate of a list that is suitable. */
+static bool take_first(sn_cudnn_plan *plan, const sn_cudnn *cudnn, cudnnBackendDescriptor_t graph,
+                       cudnnBackendHeurMode_t mode, char reason[REASON])
+{
+    cudnnBackendDescriptor_t candidates[CANDIDATES];
+    descriptors own = {.status = CUDNN_STATUS_SUCCESS};
+    const int64_t count = list_candidates(&own, cudnn, graph, mode, candidates);
+    bool is_taken = false;
+    for (int64_t i = 0; !is_taken && i < count; i++)
+        is_taken =
+            is_suitable(candidates[i], plan->shape.precision) && take(plan, cudnn, candidates[i], reason);
+    clear(&own); /* a plan has its own copy */
+    return is_taken;
+}
+
 static bool choose(sn_cudnn_plan *plan, const sn_cudnn *cudnn, char reason[REASON])
 {
-    static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
-    cudnnBackendDescriptor_t candidates[CANDIDATES];
     cudnnBackendDescriptor_t graph = describe_graph(&plan->graph, cudnn->handle, &plan->shape);
-    snprintf(reason, REASON, "no engine is deterministic");
-    if (plan->graph.status != CUDNN_STATUS_SUCCESS)
+    if (plan->graph.status != CUDNN_STATUS_SUCCESS) {
         explain(reason, plan->graph.status);
-    for (int m = 0; m < 2 && plan->graph.status == CUDNN_STATUS_SUCCESS; m++) {
-        clear(&plan->candidates);
-        int64_t count = list_candidates(&plan->candidates, cudnn, graph, modes[m], candidates);
-        for (int64_t i = 0; i < count; i++)
-            if (is_suitable(candidates[i], plan->shape.precision) && take(plan, cudnn, candidates[i], reason))
-                return true;
+        return false;
     }
-    return false;
+    snprintf(reason, REASON, "none whose result is always the same");
+    return take_first(plan, cudnn, graph, CUDNN_HEUR_MODE_A, reason) ||
+           take_first(plan, cudnn, graph, CUDNN_HEUR_MODE_FALLBACK, reason);
 }
 
 static void free_plan(sn_cudnn_plan *plan)
@@ -301,7 +309,6 @@ static void free_plan(sn_cudnn_plan *plan)
         return;
     if (plan->execution != NULL)
         cudnnBackendDestroyDescriptor(plan->execution);
-    clear(&plan->candidates);
     clear(&plan->graph);
     sn_free(plan);
 }
