@@ -1,8 +1,9 @@
 # Flags that every part of the product is compiled with.
 add_library(segnas3d_flags INTERFACE)
 target_compile_options(segnas3d_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -fno-math-errno
-  $<$<BOOL:${SEGNAS3D_WERROR}>:-Werror>)
+  -Wall -Wextra -Wshadow -Wpointer-arith -fno-math-errno
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>
+  $<$<BOOL:${SEGNAS3D_WERROR}>:$<IF:$<COMPILE_LANGUAGE:CUDA>,--Werror=all-warnings,-Werror>>)
 target_compile_definitions(segnas3d_flags INTERFACE _GNU_SOURCE)
 if(SEGNAS3D_SANITIZE)
   target_compile_options(segnas3d_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all

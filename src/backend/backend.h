@@ -5,8 +5,9 @@
  * buffer  memory on the device
  * program a fixed list of operations bound to buffers; running it allocates nothing
  *
- * Implementations: ref (plain loops in double, the oracle), cpu (the product's kernels), checked (wraps any
- * other and fills outputs and workspace with NaN first, to catch what reads before it writes).
+ * Implementations: ref (plain loops in double, the oracle), cpu (the product's kernels), cuda (a plug-in,
+ * backend/plugin.h), checked (wraps any other and fills outputs and workspace with NaN first, to catch what reads
+ * before it writes).
  */
 #ifndef SN_BACKEND_BACKEND_H
 #define SN_BACKEND_BACKEND_H
@@ -19,8 +20,18 @@ typedef struct sn_program sn_program;
 
 enum { SN_REASON_TEXT = 256 };
 
+/* What a convolution's products are computed in; sums are in float32 or more. */
+typedef enum sn_precision {
+    SN_PRECISION_AUTO, /* the device's own choice */
+    SN_PRECISION_FLOAT32,
+    SN_PRECISION_TF32,
+    SN_PRECISION_BF16,
+} sn_precision;
+
 typedef struct sn_device_options {
     int threads; /* >= 1; results do not depend on it */
+    int index;   /* of the GPU */
+    sn_precision precision;
 } sn_device_options;
 
 typedef struct sn_backend {
@@ -74,8 +85,8 @@ extern const sn_backend sn_backend_cpu;
  * cpu. */
 const sn_backend *sn_backend_checked(const sn_backend *inner);
 
-/** Find a backend by device name: "cpu", "ref" (also "checked:cpu", "checked:ref"); NULL and SN_ERR_ARG
- * otherwise. */
+/** Find a backend that is part of the program: "cpu", "ref" (also "checked:cpu", "checked:ref"); NULL and SN_ERR_ARG
+ * otherwise. backend/device.h opens devices of any kind. */
 sn_status sn_backend_find(const sn_backend **backend, const char *device, sn_error *error);
 
 #endif

@@ -104,6 +104,27 @@ bool sn_op_window_place(size_t *offset, const sn_op *op)
     return whole && *offset % SN_ALIGNMENT == 0;
 }
 
+static bool any_is_bf16(const sn_operand *operands, int count)
+{
+    bool found = false;
+    for (int i = 0; i < count; i++)
+        found = found || operands[i].desc.dtype == SN_BF16;
+    return found;
+}
+
+/* The type that op.h calls real: f64 is an operand of some operations in float too. */
+static sn_dtype real_type(const sn_op *op)
+{
+    return op->kind == SN_OP_NADAM ? op->outputs[0].desc.dtype : op->inputs[0].desc.dtype;
+}
+
+const char *sn_op_beside_f32(const sn_op *op)
+{
+    if (any_is_bf16(op->inputs, op->input_count) || any_is_bf16(op->outputs, op->output_count))
+        return "bf16";
+    return real_type(op) == SN_F64 ? "f64" : NULL;
+}
+
 int64_t sn_op_multiply_adds(const sn_op *op)
 {
     const sn_tensor_desc *weights, *y; /* of the forward convolution */

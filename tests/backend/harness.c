@@ -41,13 +41,18 @@ void op_values_copy(op_values *to, const op_values *from, const sn_op *op)
         memcpy(to->out[o], from->out[o], (size_t)sn_tensor_count(&op->outputs[o].desc) * sizeof(double));
 }
 
-op_runner runner_open(const sn_backend *backend, int threads)
+op_runner runner_open_as(const sn_backend *backend, const sn_device_options *options)
 {
     op_runner made = {.backend = backend};
     sn_error error = SN_ERROR_INIT;
-    if (backend->open(&made.device, &(sn_device_options){.threads = threads}, &error) != SN_OK)
+    if (backend->open(&made.device, options, &error) != SN_OK)
         fail_msg("%s: %s", backend->name, error.text);
     return made;
+}
+
+op_runner runner_open(const sn_backend *backend, int threads)
+{
+    return runner_open_as(backend, &(sn_device_options){.threads = threads});
 }
 
 void runner_close(op_runner *runner)

@@ -25,6 +25,7 @@ typedef struct op_runner {
 
 /** Open a device; fails the test where that fails. */
 op_runner runner_open(const sn_backend *backend, int threads);
+op_runner runner_open_as(const sn_backend *backend, const sn_device_options *options);
 void runner_close(op_runner *runner);
 
 /** The reference backend, between a group's setup and teardown. */

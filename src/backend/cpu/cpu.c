@@ -92,28 +92,10 @@ static void cpu_synchronise(sn_device *device)
     (void)device; /* program_run returns when all is done */
 }
 
-static const char *refused_type(const sn_operand *operands, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (operands[i].desc.dtype == SN_BF16)
-            return "bf16";
-    return NULL;
-}
-
-/* The type that op.h calls real: f64 is an operand of some operations in float too. */
-static sn_dtype real_type(const sn_op *op)
-{
-    return op->kind == SN_OP_NADAM ? op->outputs[0].desc.dtype : op->inputs[0].desc.dtype;
-}
-
 static bool cpu_supports(sn_device *device, const sn_op *op, char reason[SN_REASON_TEXT])
 {
     (void)device;
-    const char *refused = refused_type(op->inputs, op->input_count);
-    if (refused == NULL)
-        refused = refused_type(op->outputs, op->output_count);
-    if (refused == NULL && real_type(op) == SN_F64)
-        refused = "f64";
+    const char *refused = sn_op_beside_f32(op);
     if (refused == NULL)
         return true;
     snprintf(reason, SN_REASON_TEXT, "%s: the cpu backend computes in f32, not %s",

@@ -1,0 +1,77 @@
+#include "backend/cuda/cudnn_shape.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { EXTENTS_TEXT = 128 };
+
+static void set_extents(sn_cudnn_shape *shape, sn_cudnn_part part, const sn_operand *operand)
+{
+    memcpy(shape->extents[part], operand->desc.shape, sizeof operand->desc.shape);
+}
+
+static void round_up(int64_t *channels)
+{
+    *channels = sn_round_up(*channels, SN_CUDNN_CHANNELS);
+}
+
+sn_cudnn_shape sn_cudnn_shape_of(const sn_op *op, sn_precision precision)
+{
+    const bool is_data = op->kind == SN_OP_CONV3D_BACKWARD_DATA;
+    const bool is_weights = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
+    const sn_operand *in = op->inputs, *out = &op->outputs[0];
+    sn_cudnn_shape shape = {
+        .result = is_data      ? SN_CUDNN_X
+                  : is_weights ? SN_CUDNN_W
+                               : SN_CUDNN_Y,
+        .precision = precision,
+        .dilation = op->params.conv3d.dilation,
+        .stride = op->params.conv3d.stride,
+        .pad = op->params.conv3d.pad,
+    };
+    set_extents(&shape, SN_CUDNN_X, is_data ? out : &in[0]);
+    set_extents(&shape, SN_CUDNN_W, is_weights ? out : &in[1]);
+    set_extents(&shape, SN_CUDNN_Y, is_data ? &in[0] : is_weights ? &in[1] : out);
+    if (precision == SN_PRECISION_BF16) {
+        round_up(&shape.extents[SN_CUDNN_X][1]);
+        round_up(&shape.extents[SN_CUDNN_W][0]);
+        round_up(&shape.extents[SN_CUDNN_W][1]);
+        round_up(&shape.extents[SN_CUDNN_Y][1]);
+    }
+    return shape;
+}
+
+bool sn_cudnn_shape_equal(const sn_cudnn_shape *a, const sn_cudnn_shape *b)
+{
+    return a->result == b->result && a->precision == b->precision && a->dilation == b->dilation &&
+           a->stride == b->stride && a->pad == b->pad &&
+           memcmp(a->extents, b->extents, sizeof a->extents) == 0;
+}
+
+size_t sn_cudnn_tensor_bytes(const sn_cudnn_shape *shape, sn_cudnn_part part)
+{
+    size_t bytes = shape->precision == SN_PRECISION_BF16 ? sizeof(uint16_t) : sizeof(float);
+    for (int i = 0; i < SN_DIMS; i++)
+        bytes *= (size_t)shape->extents[part][i];
+    return bytes;
+}
+
+static const char *extents_text(char text[EXTENTS_TEXT], const int64_t extents[SN_DIMS])
+{
+    snprintf(text, EXTENTS_TEXT, "(%lld,%lld,%lld,%lld,%lld)", (long long)extents[0], (long long)extents[1],
+             (long long)extents[2], (long long)extents[3], (long long)extents[4]);
+    return text;
+}
+
+void sn_cudnn_shape_text(char text[SN_CUDNN_TEXT], const sn_cudnn_shape *shape)
+{
+    static const char *const passes[] = {"backward data", "backward weights", "forward"};
+    static const char *const precisions[] = {"auto", "float32", "tf32", "bf16"};
+    char x[EXTENTS_TEXT], w[EXTENTS_TEXT], y[EXTENTS_TEXT];
+    snprintf(text, SN_CUDNN_TEXT, "%s in %s, x %s, w %s, y %s, dilation %d, stride %d, pad %d",
+             passes[shape->result], precisions[shape->precision], extents_text(x, shape->extents[SN_CUDNN_X]),
+             extents_text(w, shape->extents[SN_CUDNN_W]), extents_text(y, shape->extents[SN_CUDNN_Y]),
+             shape->dilation, shape->stride, shape->pad);
+}

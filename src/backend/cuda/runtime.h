@@ -1,0 +1,67 @@
+/**
+ * What the files of the cuda backend share: one operation as its kernels see it, and the table of kernels.
+ */
+#ifndef SN_BACKEND_CUDA_RUNTIME_H
+#define SN_BACKEND_CUDA_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cuda_runtime_api.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "backend/op.h"
+
+enum {
+    SN_CUDA_BLOCK = 256, /* threads of a block, of every kernel */
+    SN_CUDA_PART = 4096, /* elements of one channel that one block works on, and of one partial sum */
+};
+
+/** Parts of a channel of `voxels`. */
+static inline int64_t sn_cuda_parts(int64_t voxels)
+{
+    return (voxels + SN_CUDA_PART - 1) / SN_CUDA_PART;
+}
+
+/* One of the operations that run as one: NADAM over all parameters, AVERAGE over all averages. */
+typedef struct sn_cuda_joined {
+    float *data[4]; /* NADAM: p, grad, m, v; AVERAGE: a, x */
+    int64_t count;
+    int64_t first_part; /* parts of those before this one */
+} sn_cuda_joined;
+
+/* One operation with its operands in device memory. */
+typedef struct sn_cuda_call {
+    const sn_op *op;
+    const void *in[SN_OP_MAX_INPUTS];
+    void *out[SN_OP_MAX_OUTPUTS];
+    void *workspace;              /* sn_cuda_workspace(op) bytes */
+    struct sn_cuda_conv *conv;    /* of a convolution */
+    const sn_cuda_joined *joined; /* NADAM, AVERAGE: in device memory */
+    int joined_count;
+    int64_t joined_parts; /* of all of them */
+    cudaStream_t stream;
+} sn_cuda_call;
+
+/* Enqueues on call->stream and never waits. What it computes depends on shapes and values only: sums are formed
+ * of parts, in the order of the parts. */
+typedef cudaError_t sn_cuda_kernel(const sn_cuda_call *call);
+
+/** By kind; NULL for convolutions (conv.h). */
+extern sn_cuda_kernel *const sn_cuda_kernels[SN_OP_KINDS];
+
+/** Bytes of call->workspace of what is no convolution. */
+size_t sn_cuda_workspace(const sn_op *op);
+
+/** Whether this build has kernels for the current GPU; cudaErrorNoKernelImageForDevice where not. */
+cudaError_t sn_cuda_probe(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,29 @@
+/**
+ * What segnas3d-cuda.so gives: one table under the name SN_CUDA_PLUGIN. It stands by itself, without the
+ * program's libraries.
+ */
+#ifndef SN_BACKEND_PLUGIN_H
+#define SN_BACKEND_PLUGIN_H
+
+#include "backend/backend.h"
+
+#define SN_CUDA_PLUGIN "sn_cuda_plugin"
+
+enum { SN_CUDA_PLUGIN_VERSION = 1 };
+
+typedef struct sn_gpu {
+    char name[128];
+    int major, minor; /* compute capability */
+    size_t total_bytes, free_bytes;
+    char problem[SN_REASON_TEXT]; /* why it cannot be used; empty: usable */
+} sn_gpu;
+
+typedef struct sn_cuda_plugin {
+    int version;               /* SN_CUDA_PLUGIN_VERSION of its build */
+    const sn_backend *backend; /* opens sn_device_options.index */
+    int (*count)(
+        char reason[SN_REASON_TEXT]); /* GPUs; 0: the reason says why (no driver, a driver too old, none) */
+    void (*describe)(sn_gpu *gpu, int index);
+} sn_cuda_plugin;
+
+#endif

@@ -1,0 +1,12 @@
+/**
+ * Running a kernel.
+ */
+#ifndef TESTS_BACKEND_CUDA_HOST_BLOCK_H
+#define TESTS_BACKEND_CUDA_HOST_BLOCK_H
+
+#include <functional>
+
+/** Run `thread` for all threads of all blocks: threads that wait for each other each on a stack of its own. */
+void cuda_host_run(unsigned blocks, unsigned threads, const std::function<void()> &thread);
+
+#endif
