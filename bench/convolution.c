@@ -67,11 +67,11 @@ sn_status bench_convolution_open(bench_convolution *out, const sn_op *op, const 
         bytes += (size_t)sn_round_up((int64_t)sn_tensor_bytes(&operands[i]->desc), SN_ALIGNMENT);
     }
     SN_TRY(sn_op_check(&out->op, error));
+    out->op.workspace.offset = bytes;
+    bytes += backend->workspace(device, &out->op);
     SN_TRY(backend->alloc(device, &out->buffer, bytes, error));
-    SN_TRY(backend->alloc(device, &out->workspace, backend->workspace(device, &out->op), error));
     SN_TRY(upload_inputs(out, error));
-    SN_TRY(
-        backend->program_create(device, &out->program, &out->op, 1, &out->buffer, 1, out->workspace, error));
+    SN_TRY(backend->program_create(device, &out->program, &out->op, 1, &out->buffer, 1, error));
 done:
     return status;
 }
@@ -79,7 +79,6 @@ done:
 void bench_convolution_close(bench_convolution *convolution)
 {
     convolution->backend->program_free(convolution->device, convolution->program);
-    convolution->backend->free(convolution->device, convolution->workspace);
     convolution->backend->free(convolution->device, convolution->buffer);
 }
 

@@ -17,7 +17,7 @@ typedef struct bench_convolution {
     sn_op op;
     const sn_backend *backend;
     sn_device *device;
-    sn_buffer *buffer, *workspace;
+    sn_buffer *buffer;
     sn_program *program;
 } bench_convolution;
 

@@ -3,7 +3,7 @@ add_library(segnas3d_flags INTERFACE)
 target_compile_options(segnas3d_flags INTERFACE
   -Wall -Wextra -Wshadow -Wpointer-arith -fno-math-errno
   $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>
-  $<$<BOOL:${SEGNAS3D_WERROR}>:-Werror>)
+  $<$<BOOL:${SEGNAS3D_WERROR}>:$<IF:$<COMPILE_LANGUAGE:CUDA>,--Werror=all-warnings,-Werror>>)
 target_compile_definitions(segnas3d_flags INTERFACE _GNU_SOURCE)
 if(SEGNAS3D_SANITIZE)
   target_compile_options(segnas3d_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -60,7 +60,7 @@ typedef struct sn_backend {
     bool (*supports)(sn_device *device, const sn_op *op, char reason[SN_REASON_TEXT]);
 
     /** Scratch memory the operation needs at most, in bytes; depends on the descriptors only, not on threads
-     * or kernels. */
+     * or kernels. It lies at op->workspace, apart from the operands. */
     size_t (*workspace)(sn_device *device, const sn_op *op);
 
     /**
@@ -68,12 +68,10 @@ typedef struct sn_backend {
      *
      * @param[in] ops       copied; checked with sn_op_check by the caller
      * @param[in] buffers   kept by reference; must outlive the program
-     * @param[in] workspace a buffer of at least the largest workspace of the ops (may be NULL if that is 0)
      * @return SN_OK; SN_ERR_UNSUPPORTED with the reason; SN_ERR_MEMORY
      */
     sn_status (*program_create)(sn_device *device, sn_program **program, const sn_op *ops, int op_count,
-                                sn_buffer *const *buffers, int buffer_count, sn_buffer *workspace,
-                                sn_error *error);
+                                sn_buffer *const *buffers, int buffer_count, sn_error *error);
     void (*program_free)(sn_device *device, sn_program *program);
 
     /** Run the operations in order. No allocation; the result is complete after synchronise. */

@@ -181,6 +181,10 @@ typedef struct sn_op {
     int input_count, output_count;
     sn_operand inputs[SN_OP_MAX_INPUTS];
     sn_operand outputs[SN_OP_MAX_OUTPUTS];
+    struct {
+        int buffer;
+        size_t offset; /* bytes, a multiple of SN_ALIGNMENT */
+    } workspace;       /* where the scratch memory lies that the backend asks for; ignored if that is none */
 } sn_op;
 
 typedef struct sn_op_info {

@@ -14,7 +14,6 @@ struct sn_executor {
     sn_device *device;
     sn_plan plan;
     sn_buffer *buffers[BUFFERS];
-    sn_buffer *workspace; /* NULL where no operation needs one */
     sn_program **programs;
 };
 
@@ -57,10 +56,13 @@ static sn_status bind_program(sn_executor *executor, int program, sn_error *erro
     sn_op *ops = NULL;
     int count = sn_graph_node_count(executor->graph, program);
     SN_TRY(sn_alloc(&ops, (size_t)count, sizeof *ops, error));
-    for (int n = 0; n < count; n++)
+    for (int n = 0; n < count; n++) {
         ops[n] = locate(executor, sn_graph_node(executor->graph, program, n));
+        ops[n].workspace.buffer = ARENA;
+        ops[n].workspace.offset = executor->plan.workspaces[program][n];
+    }
     SN_TRY(executor->backend->program_create(executor->device, &executor->programs[program], ops, count,
-                                             executor->buffers, BUFFERS, executor->workspace, error));
+                                             executor->buffers, BUFFERS, error));
 done:
     sn_free(ops);
     return status;
@@ -82,8 +84,6 @@ sn_status sn_executor_create(sn_executor **executor, const sn_graph *graph, cons
     SN_TRY(sn_plan_make(&new->plan, graph, backend, device, error));
     SN_TRY(backend->alloc(device, &new->buffers[PERSISTENT], new->plan.persistent_bytes, error));
     SN_TRY(backend->alloc(device, &new->buffers[ARENA], new->plan.arena_bytes, error));
-    if (new->plan.workspace_bytes > 0)
-        SN_TRY(backend->alloc(device, &new->workspace, new->plan.workspace_bytes, error));
     SN_TRY(sn_alloc(&new->programs, (size_t)programs, sizeof(sn_program *), error));
     for (int p = 0; p < programs; p++)
         SN_TRY(bind_program(new, p, error));
@@ -108,7 +108,6 @@ void sn_executor_free(sn_executor *executor)
         if (executor->programs[p] != NULL)
             executor->backend->program_free(executor->device, executor->programs[p]);
     sn_free(executor->programs);
-    buffer_free(executor, executor->workspace);
     buffer_free(executor, executor->buffers[ARENA]);
     buffer_free(executor, executor->buffers[PERSISTENT]);
     sn_plan_clear(&executor->plan);

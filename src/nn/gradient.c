@@ -72,10 +72,19 @@ static void contribute(backward *b, sn_tensor tensor, sn_tensor part)
     append(b, &sum);
 }
 
-/* Operations that cost little beside a convolution: a pass or two over memory. */
-static bool is_cheap(sn_op_kind kind)
+/* Multiply-adds a value that cost no more than reading and writing it: a first layer's, most 1^3. A transposed
+ * convolution may cost more, since it makes eight values of each that it reads. */
+enum { CHEAP = 32, CHEAP_TRANSPOSED = 128 };
+
+/* Operations that cost little beside an ordinary convolution: a pass or two over memory. */
+static bool is_cheap(const sn_graph *graph, const sn_node *node)
 {
-    switch (kind) {
+    const sn_op op = sn_graph_op(graph, node);
+    switch (node->kind) {
+    case SN_OP_CONV3D:
+        return sn_op_multiply_adds(&op) <= CHEAP * sn_tensor_count(&op.outputs[0].desc);
+    case SN_OP_CONV3D_BACKWARD_DATA:
+        return sn_op_multiply_adds(&op) <= CHEAP_TRANSPOSED * sn_tensor_count(&op.outputs[0].desc);
     case SN_OP_BIAS:
     case SN_OP_BATCHNORM:
     case SN_OP_PRELU:
@@ -90,12 +99,6 @@ static bool is_cheap(sn_op_kind kind)
     }
 }
 
-/*
- * How many forward operations may lie between two uses of a copy; beyond, it is made again, because it would
- * lie idle too long: an encoder's output, for the decoder and then for the encoder itself.
- */
-enum { REUSE = 3 };
-
 static bool is_convolution(sn_op_kind kind)
 {
     return kind == SN_OP_CONV3D || kind == SN_OP_CONV3D_BACKWARD_DATA;
@@ -105,7 +108,7 @@ static bool is_convolution(sn_op_kind kind)
 static bool is_cheaply_made(const backward *b, sn_tensor tensor)
 {
     int producer = b->producer[tensor];
-    return producer >= 0 && is_cheap(graph_current(b->graph)->nodes[producer].kind);
+    return producer >= 0 && is_cheap(b->graph, &graph_current(b->graph)->nodes[producer]);
 }
 
 /* Whether the forward value itself is there for backward operations. */
@@ -116,8 +119,8 @@ static bool is_kept(const backward *b, sn_tensor tensor)
         return true;
     const sn_node *node = &graph_current(b->graph)->nodes[producer];
     if (b->recompute == SN_RECOMPUTE_SEGMENTS && node->segment != 0)
-        return b->leaves[tensor] || !(is_cheap(node->kind) || is_convolution(node->kind));
-    return !is_cheap(node->kind);
+        return b->leaves[tensor] || !(is_cheap(b->graph, node) || is_convolution(node->kind));
+    return !is_cheap(b->graph, node);
 }
 
 static sn_tensor value(backward *b, sn_tensor tensor);
@@ -143,13 +146,14 @@ static sn_tensor recompute(backward *b, sn_tensor tensor)
     return node.outputs[0];
 }
 
-/* The forward value of a tensor for use in a backward operation: itself where it is kept, else a copy. */
+/* The forward value of a tensor for use in a backward operation: itself where it is kept, else a copy. One that was
+ * made cheaply serves one position of the walk only and is made again at the next: it would lie idle. */
 static sn_tensor value(backward *b, sn_tensor tensor)
 {
     if (is_kept(b, tensor))
         return tensor;
-    bool idle = is_cheaply_made(b, tensor) && b->copied_at[tensor] - b->position > REUSE;
-    if (b->copy[tensor] == SN_NO_TENSOR || idle) {
+    bool past = is_cheaply_made(b, tensor) && b->copied_at[tensor] != b->position;
+    if (b->copy[tensor] == SN_NO_TENSOR || past) {
         b->copy[tensor] = recompute(b, tensor);
         b->copied_at[tensor] = b->position;
     }

@@ -113,9 +113,15 @@ done:
 sn_status sn_train_fit(sn_train_memory *memory, const sn_arch *arch, const sn_train_shape *shape,
                        const sn_train_options *options, const char *device, int64_t budget, sn_error *error)
 {
-    sn_status status = sn_train_plan(memory, arch, shape, options, SN_RECOMPUTE_CHEAP, device, error);
-    if (status == SN_OK && budget > 0 && memory->bytes > budget)
-        status = sn_train_plan(memory, arch, shape, options, SN_RECOMPUTE_SEGMENTS, device, error);
+    sn_status status;
+    sn_train_memory twice;
+    SN_TRY(sn_train_plan(memory, arch, shape, options, SN_RECOMPUTE_CHEAP, device, error));
+    if (budget == 0 || memory->bytes <= budget)
+        return SN_OK;
+    SN_TRY(sn_train_plan(&twice, arch, shape, options, SN_RECOMPUTE_SEGMENTS, device, error));
+    if (twice.bytes < memory->bytes)
+        *memory = twice;
+done:
     return status;
 }
 

@@ -45,7 +45,7 @@ void sn_train_graph_clear(sn_train_graph *graph);
 /** What a training needs in memory, known before anything runs. */
 typedef struct sn_train_memory {
     sn_recompute recompute;
-    int64_t bytes;      /* peak: weights, gradients, moments, arena, workspace */
+    int64_t bytes;      /* peak: weights, gradients, moments, arena */
     int64_t parameters; /* learned values */
 } sn_train_memory;
 

@@ -105,10 +105,13 @@ static void decode(const sn_operand *operand, const void *data, double *values)
             values[i] = ((const uint8_t *)data)[i];
 }
 
-/* Lay all operands one after the other; returns the bytes they take. */
+/* Lay all operands one after the other in buffer 0, the workspace in buffer 1; returns the bytes that buffer 0
+ * takes. */
 static size_t lay_out(sn_op *op, int in_place)
 {
     size_t end = 0;
+    op->workspace.buffer = 1;
+    op->workspace.offset = 0;
     for (int i = 0; i < op->input_count; i++) {
         op->inputs[i].buffer = 0;
         op->inputs[i].offset = end;
@@ -163,23 +166,23 @@ sn_status op_try(const op_runner *runner, const sn_op *given, op_values *values,
     sn_status status;
     const sn_backend *backend = runner->backend;
     sn_device *device = runner->device;
-    sn_buffer *buffer = NULL, *workspace = NULL;
+    sn_buffer *buffers[2] = {NULL, NULL};
     sn_program *program = NULL;
     sn_op op = *given;
     size_t bytes = lay_out(&op, in_place);
     SN_TRY(sn_op_check(&op, error));
-    SN_TRY(backend->alloc(device, &buffer, bytes, error));
-    SN_TRY(backend->alloc(device, &workspace, backend->workspace(device, &op), error));
-    send_operands(runner, buffer, bytes, &op, values);
-    SN_TRY(backend->program_create(device, &program, &op, 1, &buffer, 1, workspace, error));
+    SN_TRY(backend->alloc(device, &buffers[0], bytes, error));
+    SN_TRY(backend->alloc(device, &buffers[1], backend->workspace(device, &op), error));
+    send_operands(runner, buffers[0], bytes, &op, values);
+    SN_TRY(backend->program_create(device, &program, &op, 1, buffers, 2, error));
     SN_TRY(backend->program_run(device, program, error));
     backend->synchronise(device);
     for (int o = 0; o < op.output_count; o++)
-        receive(runner, buffer, &op.outputs[o], values->out[o]);
+        receive(runner, buffers[0], &op.outputs[o], values->out[o]);
 done:
     backend->program_free(device, program);
-    backend->free(device, workspace);
-    backend->free(device, buffer);
+    backend->free(device, buffers[1]);
+    backend->free(device, buffers[0]);
     return status;
 }
 

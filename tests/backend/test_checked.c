@@ -34,7 +34,7 @@ enum {
 /* What the planted backend runs: ref's program, and where the operands lie. */
 static struct {
     sn_buffer *buffer, *workspace;
-    size_t a, y, workspace_bytes, end;
+    size_t a, y, workspace_place, workspace_bytes, end;
 } spoilt;
 
 static size_t spoilt_workspace(sn_device *device, const sn_op *op)
@@ -44,16 +44,16 @@ static size_t spoilt_workspace(sn_device *device, const sn_op *op)
 
 static sn_status spoilt_program_create(sn_device *device, sn_program **program, const sn_op *ops,
                                        int op_count, sn_buffer *const *buffers, int buffer_count,
-                                       sn_buffer *workspace, sn_error *error)
+                                       sn_error *error)
 {
     spoilt.buffer = buffers[0];
-    spoilt.workspace = workspace;
+    spoilt.workspace = buffers[1];
+    spoilt.workspace_place = ops[0].workspace.offset;
     spoilt.a = ops[0].inputs[0].offset;
     spoilt.y = ops[0].outputs[0].offset;
     spoilt.workspace_bytes = sn_backend_ref.workspace(device, &ops[0]);
     spoilt.end = spoilt.y + PLACE;
-    return sn_backend_ref.program_create(device, program, ops, op_count, buffers, buffer_count, workspace,
-                                         error);
+    return sn_backend_ref.program_create(device, program, ops, op_count, buffers, buffer_count, error);
 }
 
 static void write_float(sn_device *device, size_t offset, float value)
@@ -83,14 +83,16 @@ static void spoil(sn_device *device, const float *old, float left_in_workspace)
     if (planted == WRITES_PAST_THE_BUFFER)
         write_float(device, spoilt.end, 7);
     if (planted == WRITES_PAST_THE_WORKSPACE)
-        sn_backend_ref.upload(device, spoilt.workspace, spoilt.workspace_bytes, y, sizeof y[0]);
+        sn_backend_ref.upload(device, spoilt.workspace, spoilt.workspace_place + spoilt.workspace_bytes, y,
+                              sizeof y[0]);
 }
 
 static sn_status spoilt_program_run(sn_device *device, sn_program *program, sn_error *error)
 {
     float old[COUNT], left_in_workspace;
     sn_backend_ref.download(device, spoilt.buffer, spoilt.y, old, BYTES);
-    sn_backend_ref.download(device, spoilt.workspace, 0, &left_in_workspace, sizeof left_in_workspace);
+    sn_backend_ref.download(device, spoilt.workspace, spoilt.workspace_place, &left_in_workspace,
+                            sizeof left_in_workspace);
     sn_status status = sn_backend_ref.program_run(device, program, error);
     spoil(device, old, left_in_workspace);
     return status;
@@ -134,7 +136,7 @@ static void every_planted_mistake_is_found(void **state)
         [WRITES_AN_INPUT] = "sum changed byte 2 of buffer 0",
         [WRITES_PAST_THE_OUTPUT] = "sum changed byte 352 of buffer 0",
         [WRITES_PAST_THE_BUFFER] = "sum changed byte 384 of buffer 0",
-        [WRITES_PAST_THE_WORKSPACE] = "sum wrote byte 576 of its workspace of 576",
+        [WRITES_PAST_THE_WORKSPACE] = "sum changed byte 576 of buffer 1",
         [READS_THE_WORKSPACE] = "element 0 of output 0 differs between two runs",
         [MAKES_NAN] = "element 3 of output 0 is NaN",
     };
@@ -146,8 +148,8 @@ static void every_planted_mistake_is_found(void **state)
     }
 }
 
-/* The locations of y = a + b in buffers of 512 bytes. */
-static sn_status check_places(size_t a, size_t b, size_t y, sn_error *error)
+/* The locations of y = a + b in a buffer of 512 bytes, with a workspace at its start. */
+static sn_status check_places(size_t workspace, size_t a, size_t b, size_t y, sn_error *error)
 {
     const size_t bytes[1] = {512};
     sn_op op = {.kind = SN_OP_SUM, .input_count = 2, .output_count = 1};
@@ -155,22 +157,25 @@ static sn_status check_places(size_t a, size_t b, size_t y, sn_error *error)
     op.inputs[0].offset = a;
     op.inputs[1].offset = b;
     op.outputs[0].offset = y;
-    return sn_checked_locations(&op, bytes, 1, error);
+    return sn_checked_locations(&op, workspace, bytes, 1, error);
 }
 
 static void operands_may_overlap_only_where_the_operation_allows_it(void **state)
 {
     (void)state;
     sn_error error = SN_ERROR_INIT;
-    assert_int_equal(check_places(0, 128, 256, &error), SN_OK);
-    assert_int_equal(check_places(0, 0, 256, &error), SN_OK);   /* inputs may */
-    assert_int_equal(check_places(0, 128, 128, &error), SN_OK); /* sum may run in place */
-    assert_int_equal(check_places(0, 128, 64, &error), SN_ERR_ARG);
+    assert_int_equal(check_places(0, 0, 128, 256, &error), SN_OK);
+    assert_int_equal(check_places(0, 0, 0, 256, &error), SN_OK);   /* inputs may */
+    assert_int_equal(check_places(0, 0, 128, 128, &error), SN_OK); /* sum may run in place */
+    assert_int_equal(check_places(0, 0, 128, 64, &error), SN_ERR_ARG);
     assert_string_equal(error.text, "sum: output 0 may not share the memory of input 0");
-    assert_int_equal(check_places(0, 128, 448, &error), SN_ERR_ARG);
+    assert_int_equal(check_places(0, 0, 128, 448, &error), SN_ERR_ARG);
     assert_string_equal(error.text, "sum: output 0 ends at 544, buffer 0 at 512 bytes");
-    assert_int_equal(check_places(0, 100, 256, &error), SN_ERR_ARG);
+    assert_int_equal(check_places(0, 0, 100, 256, &error), SN_ERR_ARG);
     assert_string_equal(error.text, "sum: input 1 lies at 100, not a multiple of 64 bytes");
+    assert_int_equal(check_places(64, 64, 192, 320, &error), SN_OK);
+    assert_int_equal(check_places(65, 64, 192, 320, &error), SN_ERR_ARG);
+    assert_string_equal(error.text, "sum: the workspace shares memory with an operand");
 }
 
 static void a_convolution_may_not_run_in_place(void **state)

@@ -135,8 +135,8 @@ static void recomputed_values_give_the_gradients_of_kept_ones_on_every_instructi
     unsetenv("SEGNAS3D_ISA");
 }
 
-/* Those of a segment's convolutions; a convolution outside of segments is run once. */
-static int convolutions_run_twice(sn_recompute recompute)
+/* How often convolutions run again, those of more multiply-adds a value than the cheap ones or the others. */
+static int convolutions_run_again(sn_recompute recompute, bool dear)
 {
     fixture f;
     fixture_options options = vnet;
@@ -145,19 +145,22 @@ static int convolutions_run_twice(sn_recompute recompute)
     fixture_open(&f, &options);
     for (int n = 0; n < sn_graph_node_count(f.graph, f.train); n++) {
         const sn_node *node = sn_graph_node(f.graph, f.train, n);
-        bool convolution = node->kind == SN_OP_CONV3D || node->kind == SN_OP_CONV3D_BACKWARD_DATA;
-        count += convolution && node->recomputed;
+        const sn_op op = sn_graph_op(f.graph, node);
+        int64_t each = sn_op_multiply_adds(&op) / sn_tensor_count(&op.outputs[0].desc);
+        count += node->recomputed && each > 0 && (each > 32) == dear;
     }
     fixture_close(&f);
     return count;
 }
 
-static void convolutions_of_segments_run_twice(void **state)
+static void cheap_convolutions_run_again_and_those_of_segments_twice(void **state)
 {
     (void)state;
-    assert_int_equal(convolutions_run_twice(SN_RECOMPUTE_NOTHING), 0);
-    assert_int_equal(convolutions_run_twice(SN_RECOMPUTE_CHEAP), 0);
-    assert_int_equal(convolutions_run_twice(SN_RECOMPUTE_SEGMENTS), 5); /* all but the scores' */
+    assert_int_equal(convolutions_run_again(SN_RECOMPUTE_NOTHING, true), 0);
+    assert_int_equal(convolutions_run_again(SN_RECOMPUTE_NOTHING, false), 0);
+    assert_int_equal(convolutions_run_again(SN_RECOMPUTE_CHEAP, true), 0);
+    assert_true(convolutions_run_again(SN_RECOMPUTE_CHEAP, false) >= 3);      /* stem, down, up */
+    assert_int_equal(convolutions_run_again(SN_RECOMPUTE_SEGMENTS, true), 2); /* left, bottom */
 }
 
 static void a_second_image_adds_to_the_gradients(void **state)
@@ -255,7 +258,7 @@ int main(void)
         cmocka_unit_test(gradients_of_a_vnet_are_central_differences),
         cmocka_unit_test(recomputed_values_give_the_gradients_of_kept_ones),
         cmocka_unit_test(recomputed_values_give_the_gradients_of_kept_ones_on_every_instruction_set),
-        cmocka_unit_test(convolutions_of_segments_run_twice),
+        cmocka_unit_test(cheap_convolutions_run_again_and_those_of_segments_twice),
         cmocka_unit_test(a_second_image_adds_to_the_gradients),
         cmocka_unit_test(nothing_is_computed_for_inputs),
         cmocka_unit_test(what_has_no_gradient_is_refused_with_its_name),

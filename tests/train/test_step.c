@@ -121,12 +121,12 @@ static int64_t planned_bytes(const char *arch_text, const int64_t size, sn_recom
     return memory.bytes;
 }
 
+/* Where several convolutions of one block are large. */
 static void the_peak_is_lower_with_blocks_computed_twice(void **state)
 {
-    static const char *const more[] = {"n=21 p=3 sup=1 res=0", "n=26 p=3 sup=0 res=1 nodes=3 ops=2,2,3",
-                                       "net=unet3d", "net=vnet"};
+    static const char *const more[] = {"n=26 p=3 sup=0 res=1 nodes=3 ops=2,2,3", "net=unet3d", "net=vnet"};
     (void)state;
-    for (int n = 0; n < 4; n++)
+    for (int n = 0; n < 3; n++)
         for (int64_t size = 64; size <= 128; size *= 2)
             assert_true(planned_bytes(more[n], size, SN_RECOMPUTE_SEGMENTS) <
                         planned_bytes(more[n], size, SN_RECOMPUTE_CHEAP));

@@ -36,9 +36,9 @@ struct sn_program {
     sn_op *ops;            /* at their place in the inner buffers */
     sn_program **programs; /* of inner, one for each operation */
     int op_count;
-    sn_buffer **buffers;  /* of inner; the last one is the workspace, NULL if there is none */
-    buffer_image *images; /* of each buffer and the workspace */
-    int buffer_count;     /* without the workspace */
+    sn_buffer **buffers;  /* of inner */
+    buffer_image *images; /* of each buffer */
+    int buffer_count;
 };
 
 sn_status sn_checked_open(sn_device **out, const sn_backend *inner, const sn_device_options *options,
@@ -140,7 +140,7 @@ static void checked_program_free(sn_device *device, sn_program *program)
         return;
     for (int i = 0; program->programs != NULL && i < program->op_count; i++)
         device->inner->program_free(device->device, program->programs[i]);
-    for (int b = 0; program->images != NULL && b <= program->buffer_count; b++) {
+    for (int b = 0; program->images != NULL && b < program->buffer_count; b++) {
         sn_free(program->images[b].poisoned);
         for (int pass = 0; pass < PASSES; pass++)
             sn_free(program->images[b].after[pass]);
@@ -154,23 +154,16 @@ static void checked_program_free(sn_device *device, sn_program *program)
 
 /* Operands and workspace of all operations, before anything is bound. */
 static sn_status check_ops(sn_device *device, const sn_op *ops, int op_count, sn_buffer *const *buffers,
-                           int buffer_count, const sn_buffer *workspace, sn_error *error)
+                           int buffer_count, sn_error *error)
 {
     sn_status status = SN_OK;
     size_t *bytes = NULL;
     SN_TRY(sn_alloc(&bytes, (size_t)buffer_count, sizeof *bytes, error));
-    for (int b = 0; b < buffer_count; b++) {
+    for (int b = 0; b < buffer_count; b++)
         bytes[b] = buffers[b]->bytes;
-        if (buffers[b] == workspace)
-            SN_TRY(sn_error_set(error, SN_ERR_ARG, "checked: buffer %d is also the workspace", b));
-    }
     for (int i = 0; i < op_count; i++) {
         SN_TRY(sn_op_check(&ops[i], error));
-        SN_TRY(sn_checked_locations(&ops[i], bytes, buffer_count, error));
-        size_t needed = checked_workspace(device, &ops[i]), given = workspace == NULL ? 0 : workspace->bytes;
-        if (needed > given)
-            SN_TRY(sn_error_set(error, SN_ERR_ARG, "%s: needs %zu bytes of workspace, is given %zu",
-                                sn_op_describe(ops[i].kind)->name, needed, given));
+        SN_TRY(sn_checked_locations(&ops[i], checked_workspace(device, &ops[i]), bytes, buffer_count, error));
     }
 done:
     sn_free(bytes);
@@ -180,8 +173,6 @@ done:
 static sn_status create_image(buffer_image *image, const sn_buffer *buffer, sn_error *error)
 {
     sn_status status = SN_OK;
-    if (buffer == NULL)
-        return SN_OK;
     image->bytes = buffer->bytes + 2 * GUARD;
     SN_TRY(sn_alloc(&image->poisoned, image->bytes, 1, error));
     for (int pass = 0; pass < PASSES; pass++)
@@ -200,30 +191,28 @@ static sn_status bind_op(sn_device *device, sn_program *program, int index, cons
         op->inputs[i].offset += GUARD;
     for (int o = 0; o < op->output_count; o++)
         op->outputs[o].offset += GUARD;
+    op->workspace.offset += GUARD;
     return device->inner->program_create(device->device, &program->programs[index], op, 1, program->buffers,
-                                         program->buffer_count, program->buffers[program->buffer_count],
-                                         error);
+                                         program->buffer_count, error);
 }
 
 static sn_status checked_program_create(sn_device *device, sn_program **out, const sn_op *ops, int op_count,
-                                        sn_buffer *const *buffers, int buffer_count, sn_buffer *workspace,
-                                        sn_error *error)
+                                        sn_buffer *const *buffers, int buffer_count, sn_error *error)
 {
     sn_status status;
     sn_program *program = NULL;
     *out = NULL;
-    SN_TRY(check_ops(device, ops, op_count, buffers, buffer_count, workspace, error));
+    SN_TRY(check_ops(device, ops, op_count, buffers, buffer_count, error));
     SN_TRY(sn_alloc(&program, 1, sizeof *program, error));
     program->op_count = op_count;
     program->buffer_count = buffer_count;
     SN_TRY(sn_alloc(&program->ops, (size_t)op_count, sizeof *program->ops, error));
     SN_TRY(sn_alloc(&program->programs, (size_t)op_count, sizeof *program->programs, error));
-    SN_TRY(sn_alloc(&program->buffers, (size_t)buffer_count + 1, sizeof *program->buffers, error));
-    SN_TRY(sn_alloc(&program->images, (size_t)buffer_count + 1, sizeof *program->images, error));
-    for (int b = 0; b <= buffer_count; b++) {
-        const sn_buffer *buffer = b < buffer_count ? buffers[b] : workspace;
-        program->buffers[b] = buffer == NULL ? NULL : buffer->inner;
-        SN_TRY(create_image(&program->images[b], buffer, error));
+    SN_TRY(sn_alloc(&program->buffers, (size_t)buffer_count, sizeof *program->buffers, error));
+    SN_TRY(sn_alloc(&program->images, (size_t)buffer_count, sizeof *program->images, error));
+    for (int b = 0; b < buffer_count; b++) {
+        program->buffers[b] = buffers[b]->inner;
+        SN_TRY(create_image(&program->images[b], buffers[b], error));
     }
     for (int i = 0; i < op_count; i++)
         SN_TRY(bind_op(device, program, i, &ops[i], error));
@@ -253,25 +242,28 @@ static void poison(sn_device *device, sn_program *program, const sn_op *op, int 
                    output->desc.dtype == SN_U8 ? poisons[pass].u8 : poisons[pass].real,
                    sn_tensor_bytes(&output->desc));
     }
-    buffer_image *workspace = &program->images[program->buffer_count];
-    if (workspace->bytes > 0)
-        memset(workspace->poisoned, poisons[pass].real, workspace->bytes);
-    for (int b = 0; b <= program->buffer_count; b++)
-        if (program->images[b].bytes > 0)
-            device->inner->upload(device->device, program->buffers[b], 0, program->images[b].poisoned,
-                                  program->images[b].bytes);
+    size_t scratch = checked_workspace(device, op);
+    if (scratch > 0)
+        memset(program->images[op->workspace.buffer].poisoned + op->workspace.offset, poisons[pass].real,
+               scratch);
+    for (int b = 0; b < program->buffer_count; b++)
+        device->inner->upload(device->device, program->buffers[b], 0, program->images[b].poisoned,
+                              program->images[b].bytes);
 }
 
-/* The output that holds a byte of a buffer, or -1. */
-static int output_at(const sn_op *op, int buffer, size_t byte)
+/* Where the output or the workspace that holds a byte of a buffer ends; `byte` itself where none does. */
+static size_t writable_until(sn_device *device, const sn_op *op, int buffer, size_t byte)
 {
+    size_t end = op->workspace.offset + checked_workspace(device, op);
+    if (op->workspace.buffer == buffer && byte >= op->workspace.offset && byte < end)
+        return end;
     for (int o = 0; o < op->output_count; o++) {
         const sn_operand *output = &op->outputs[o];
-        if (output->buffer == buffer && byte >= output->offset &&
-            byte < output->offset + sn_tensor_bytes(&output->desc))
-            return o;
+        end = output->offset + sn_tensor_bytes(&output->desc);
+        if (output->buffer == buffer && byte >= output->offset && byte < end)
+            return end;
     }
-    return -1;
+    return byte;
 }
 
 /* The first byte from `from` on in which a and b differ, or `bytes`. */
@@ -288,24 +280,16 @@ static size_t first_difference(const unsigned char *a, const unsigned char *b, s
 static sn_status check_unchanged(sn_device *device, const sn_program *program, const sn_op *op, int pass,
                                  sn_error *error)
 {
-    const char *name = sn_op_describe(op->kind)->name;
-    for (int b = 0; b <= program->buffer_count; b++) {
+    for (int b = 0; b < program->buffer_count; b++) {
         const buffer_image *image = &program->images[b];
-        bool is_workspace = b == program->buffer_count;
-        size_t from = is_workspace && image->bytes > 0 ? checked_workspace(device, op) : 0;
-        for (size_t byte = from; byte < image->bytes; byte++) {
+        for (size_t byte = 0, end; byte < image->bytes; byte = end) {
             byte = first_difference(image->poisoned, image->after[pass], byte, image->bytes);
-            if (byte == image->bytes)
-                break;
-            if (is_workspace)
-                return sn_error_set(error, SN_ERR_FAILED,
-                                    "checked: %s wrote byte %zu of its workspace of %zu", name, byte, from);
-            int o = output_at(op, b, byte);
-            if (o < 0)
-                return sn_error_set(error, SN_ERR_FAILED,
-                                    "checked: %s changed byte %td of buffer %d, which is no output", name,
-                                    (ptrdiff_t)byte - GUARD, b);
-            byte = op->outputs[o].offset + sn_tensor_bytes(&op->outputs[o].desc) - 1;
+            end = byte == image->bytes ? byte : writable_until(device, op, b, byte);
+            if (byte < image->bytes && end == byte)
+                return sn_error_set(
+                    error, SN_ERR_FAILED,
+                    "checked: %s changed byte %td of buffer %d, which is no output and no workspace",
+                    sn_op_describe(op->kind)->name, (ptrdiff_t)byte - GUARD, b);
         }
     }
     return SN_OK;
@@ -373,11 +357,10 @@ static sn_status check_outputs(const sn_program *program, const sn_op *op, sn_er
 
 static void download_images(sn_device *device, sn_program *program, int pass)
 {
-    for (int b = 0; b <= program->buffer_count; b++) {
+    for (int b = 0; b < program->buffer_count; b++) {
         buffer_image *image = &program->images[b];
-        if (image->bytes > 0)
-            device->inner->download(device->device, program->buffers[b], 0,
-                                    pass < 0 ? image->poisoned : image->after[pass], image->bytes);
+        device->inner->download(device->device, program->buffers[b], 0,
+                                pass < 0 ? image->poisoned : image->after[pass], image->bytes);
     }
 }
 

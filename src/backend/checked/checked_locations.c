@@ -28,6 +28,31 @@ static sn_status check_place(const sn_op *op, const char *role, int index, const
     return SN_OK;
 }
 
+/* The workspace as if it were an operand. */
+static sn_operand workspace_operand(const sn_op *op, size_t bytes)
+{
+    return (sn_operand){.desc = {SN_U8, {1, 1, 1, 1, (int64_t)bytes}},
+                        .buffer = op->workspace.buffer,
+                        .offset = op->workspace.offset};
+}
+
+static sn_status check_workspace(const sn_op *op, size_t bytes, const size_t *buffer_bytes, int buffer_count,
+                                 sn_error *error)
+{
+    sn_status status = SN_OK;
+    const sn_operand workspace = workspace_operand(op, bytes);
+    if (bytes == 0)
+        return SN_OK;
+    SN_TRY(check_place(op, "workspace", 0, &workspace, buffer_bytes, buffer_count, error));
+    for (int i = 0; i < op->input_count + op->output_count; i++)
+        if (sn_checked_overlap(&workspace,
+                               i < op->input_count ? &op->inputs[i] : &op->outputs[i - op->input_count]))
+            return sn_error_set(error, SN_ERR_ARG, "%s: the workspace shares memory with an operand",
+                                sn_op_describe(op->kind)->name);
+done:
+    return status;
+}
+
 /* Output 0 may take exactly the memory of an input that the operation allows; of a concatenation an input may be
  * its part of the output, of channels taken out the output its part of the input. */
 static bool in_place_allowed(const sn_op *op, int output, int input)
@@ -42,7 +67,8 @@ static bool in_place_allowed(const sn_op *op, int output, int input)
            out->offset == in->offset && sn_tensor_bytes(&out->desc) == sn_tensor_bytes(&in->desc);
 }
 
-sn_status sn_checked_locations(const sn_op *op, const size_t *buffer_bytes, int buffer_count, sn_error *error)
+sn_status sn_checked_locations(const sn_op *op, size_t workspace, const size_t *buffer_bytes,
+                               int buffer_count, sn_error *error)
 {
     sn_status status = SN_OK;
     const char *name = sn_op_describe(op->kind)->name;
@@ -58,6 +84,7 @@ sn_status sn_checked_locations(const sn_op *op, const size_t *buffer_bytes, int 
                 return sn_error_set(error, SN_ERR_ARG, "%s: output %d may not share the memory of input %d",
                                     name, o, i);
     }
+    SN_TRY(check_workspace(op, workspace, buffer_bytes, buffer_count, error));
 done:
     return status;
 }

@@ -131,29 +131,38 @@ static void *operand_data(const sn_operand *operand, sn_buffer *const *buffers)
     return buffer->data + operand->offset;
 }
 
-static sn_cpu_call bind_call(const sn_device *device, const sn_op *op, sn_buffer *const *buffers,
-                             sn_buffer *workspace)
+static void *workspace_data(const sn_op *op, sn_buffer *const *buffers)
+{
+    size_t bytes = sn_cpu_workspace(op);
+    if (bytes == 0)
+        return NULL;
+    sn_buffer *buffer = buffers[op->workspace.buffer];
+    assert(op->workspace.offset % SN_ALIGNMENT == 0);
+    assert(op->workspace.offset + bytes <= buffer->bytes);
+    return buffer->data + op->workspace.offset;
+}
+
+static sn_cpu_call bind_call(const sn_device *device, const sn_op *op, sn_buffer *const *buffers)
 {
     sn_cpu_call call = {.op = op, .threads = device->threads};
     for (int i = 0; i < op->input_count; i++)
         call.in[i] = operand_data(&op->inputs[i], buffers);
     for (int o = 0; o < op->output_count; o++)
         call.out[o] = operand_data(&op->outputs[o], buffers);
-    assert(sn_cpu_workspace(op) <= (workspace == NULL ? 0 : workspace->bytes));
-    call.workspace = workspace == NULL ? NULL : workspace->data;
+    call.workspace = workspace_data(op, buffers);
     return call;
 }
 
 /* Plan every operation and find the scratch memory that is enough for each of them. */
 static sn_status plan_calls(const sn_device *device, sn_program *program, sn_buffer *const *buffers,
-                            sn_buffer *workspace, sn_error *error)
+                            sn_error *error)
 {
     sn_status status = SN_OK;
     for (int i = 0; i < program->op_count; i++) {
         sn_op *op = &program->ops[i];
         if (sn_op_multiply_adds(op) > 0)
             SN_TRY(sn_conv_plan_make(&program->plans[i], op, device->kernels->lanes, error));
-        program->calls[i] = bind_call(device, op, buffers, workspace);
+        program->calls[i] = bind_call(device, op, buffers);
         program->calls[i].plan = program->plans[i];
         size_t bytes = sn_cpu_scratch(op, program->plans[i]);
         if (bytes > program->scratch_bytes)
@@ -165,8 +174,7 @@ done:
 }
 
 static sn_status cpu_program_create(sn_device *device, sn_program **program, const sn_op *ops, int op_count,
-                                    sn_buffer *const *buffers, int buffer_count, sn_buffer *workspace,
-                                    sn_error *error)
+                                    sn_buffer *const *buffers, int buffer_count, sn_error *error)
 {
     sn_status status;
     sn_program *made = NULL;
@@ -182,7 +190,7 @@ static sn_status cpu_program_create(sn_device *device, sn_program **program, con
     memcpy(made->ops, ops, (size_t)op_count * sizeof *ops);
     SN_TRY(sn_alloc(&made->calls, (size_t)op_count, sizeof *made->calls, error));
     SN_TRY(sn_alloc(&made->plans, (size_t)op_count, sizeof *made->plans, error));
-    SN_TRY(plan_calls(device, made, buffers, workspace, error));
+    SN_TRY(plan_calls(device, made, buffers, error));
     SN_TRY(sn_alloc(&made->scratch, (size_t)device->threads, made->scratch_bytes, error));
     for (int i = 0; i < op_count; i++) {
         made->calls[i].scratch = made->scratch;

@@ -224,7 +224,8 @@ sn_status sn_cuda_program_create(sn_device *device, sn_program **program, const 
     self.table = made->joined;
     SN_TRY(plan_convolutions(&self, error));
     SN_TRY(record(&made->graph, &self, error));
-    SN_TRY(sn_cuda_check(sn_cuda_send(&device->staging, made->joined, self.joined, bytes), "a program", error));
+    SN_TRY(
+        sn_cuda_check(sn_cuda_send(&device->staging, made->joined, self.joined, bytes), "a program", error));
     *program = made;
     made = NULL; /* now the caller's */
 done:

@@ -21,7 +21,6 @@ struct sn_program {
     sn_op *ops;
     int op_count;
     sn_buffer **buffers;
-    sn_buffer *workspace;
 };
 
 static const sn_ref_kernel kernels[SN_OP_KINDS] = {
@@ -147,8 +146,7 @@ static void ref_program_free(sn_device *device, sn_program *program)
 }
 
 static sn_status ref_program_create(sn_device *device, sn_program **out, const sn_op *ops, int op_count,
-                                    sn_buffer *const *buffers, int buffer_count, sn_buffer *workspace,
-                                    sn_error *error)
+                                    sn_buffer *const *buffers, int buffer_count, sn_error *error)
 {
     sn_status status;
     sn_program *program = NULL;
@@ -161,7 +159,6 @@ static sn_status ref_program_create(sn_device *device, sn_program **out, const s
     memcpy(program->ops, ops, (size_t)op_count * sizeof *ops);
     memcpy(program->buffers, buffers, (size_t)buffer_count * sizeof *buffers);
     program->op_count = op_count;
-    program->workspace = workspace;
     *out = program;
     program = NULL; /* now the caller's */
 done:
@@ -207,8 +204,9 @@ static void run_op(const sn_program *program, const sn_op *op)
 {
     unsigned updated = sn_op_describe(op->kind)->updated_outputs;
     double *in[SN_OP_MAX_INPUTS], *out[SN_OP_MAX_OUTPUTS];
-    assert(program->workspace != NULL && program->workspace->bytes >= ref_workspace(NULL, op));
-    double *values = (double *)program->workspace->data;
+    const sn_buffer *buffer = program->buffers[op->workspace.buffer];
+    assert(op->workspace.offset + ref_workspace(NULL, op) <= buffer->bytes);
+    double *values = (double *)(buffer->data + op->workspace.offset);
     for (int i = 0; i < op->input_count; i++) {
         in[i] = values;
         load(in[i], &op->inputs[i].desc, operand_data(program, &op->inputs[i]));

@@ -4,10 +4,12 @@
  */
 #include "block.h"
 
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <ucontext.h>
 
+#include <deque>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -16,39 +18,64 @@ cuda_host_index threadIdx, blockIdx, gridDim;
 
 enum { STACK_BYTES = 128 << 10 };
 
+/* A stack on which thread after thread runs, and where it has left off. */
 struct fiber {
-    ucontext_t context;
     std::vector<char> stack;
+    jmp_buf at;
     bool has_ended;
 };
 
-static std::vector<fiber> fibers;
-static ucontext_t scheduler;
+static std::deque<fiber> fibers;
+static jmp_buf scheduler;
 static const std::function<void()> *running;
 static bool has_barriers; /* threads run as fibers */
 
+/* Go on elsewhere, and return when someone goes on here. Unlike swapcontext this needs no system call. */
+static void switch_to(jmp_buf to, jmp_buf here)
+{
+    if (_setjmp(here) == 0)
+        _longjmp(to, 1);
+}
+
 static void fiber_main()
 {
-    (*running)();
-    fibers[threadIdx.x].has_ended = true; /* and on to the scheduler: uc_link */
+    for (;;) {
+        const unsigned thread = threadIdx.x;
+        (*running)();
+        fibers[thread].has_ended = true;
+        switch_to(scheduler, fibers[thread].at);
+    }
+}
+
+/* Stop a new fiber before its first thread. */
+static void fiber_begin()
+{
+    switch_to(scheduler, fibers[threadIdx.x].at);
+    fiber_main();
+}
+
+static void add_fiber()
+{
+    ucontext_t context;
+    threadIdx.x = (unsigned)fibers.size();
+    fibers.push_back(fiber{std::vector<char>(STACK_BYTES), {}, true});
+    getcontext(&context);
+    context.uc_stack.ss_sp = fibers.back().stack.data();
+    context.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&context, fiber_begin, 0);
+    if (_setjmp(scheduler) == 0)
+        setcontext(&context);
 }
 
 static void resume(unsigned thread)
 {
     threadIdx.x = thread;
-    swapcontext(&scheduler, &fibers[thread].context);
+    switch_to(fibers[thread].at, scheduler);
 }
 
 static void start(unsigned thread)
 {
-    fiber &own = fibers[thread];
-    own.stack.resize(STACK_BYTES);
-    own.has_ended = false;
-    getcontext(&own.context);
-    own.context.uc_stack.ss_sp = own.stack.data();
-    own.context.uc_stack.ss_size = own.stack.size();
-    own.context.uc_link = &scheduler;
-    makecontext(&own.context, fiber_main, 0);
+    fibers[thread].has_ended = false;
     resume(thread);
 }
 
@@ -63,7 +90,7 @@ void __syncthreads()
     const unsigned thread = threadIdx.x;
     if (!has_barriers)
         fail("a barrier that other threads of the block did not meet");
-    swapcontext(&fibers[thread].context, &scheduler);
+    switch_to(scheduler, fibers[thread].at);
 }
 
 /* All of them are at a barrier, or all have ended. */
@@ -100,8 +127,8 @@ static void run_block(unsigned threads)
 
 void cuda_host_run(unsigned blocks, unsigned threads, const std::function<void()> &thread)
 {
-    if (fibers.size() < threads)
-        fibers.resize(threads);
+    while (fibers.size() < threads)
+        add_fiber();
     running = &thread;
     gridDim.x = blocks;
     for (unsigned b = 0; b < blocks; b++) {

@@ -90,13 +90,13 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 extern struct cuda_host {
     int gpus;
     int major, minor;
-    int driver;         /* version; 0: there is none */
-    size_t memory;      /* bytes on each GPU */
-    bool has_kernels;   /* whether the build has kernels for the GPU */
+    int driver;       /* version; 0: there is none */
+    size_t memory;    /* bytes on each GPU */
+    bool has_kernels; /* whether the build has kernels for the GPU */
     /* What happened, counted. */
-    size_t used;        /* bytes of device memory */
-    int launches;       /* kernels that ran */
-    int waits;          /* how often the host waited for the device */
+    size_t used;  /* bytes of device memory */
+    int launches; /* kernels that ran */
+    int waits;    /* how often the host waited for the device */
 } cuda_host;
 
 #ifdef __cplusplus

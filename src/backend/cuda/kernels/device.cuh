@@ -57,8 +57,7 @@ static inline __device__ part part_of(int64_t block, int voxels)
 }
 
 /* Loops over the voxels of a part: `v`, that of this thread. */
-#define FOR_EACH_VOXEL(part)                                                                                 \
-    for (int v = (part).first + (int)threadIdx.x; v < (part).end; v += SN_CUDA_BLOCK)
+#define FOR_EACH_VOXEL(part) for (int v = (part).first + (int)threadIdx.x; v < (part).end; v += SN_CUDA_BLOCK)
 
 /* sums = those over all threads of the block, in every thread: always added in the same order. */
 template <int COUNT> static __device__ void block_sum(double (&sums)[COUNT])

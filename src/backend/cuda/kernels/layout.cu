@@ -1,7 +1,7 @@
 /* Between float32 N, C, D, H, W and bf16 N, D, H, W, C: tiles of channels and voxels, turned in shared memory so that
  * both sides are read and written in runs. */
-#include "backend/cuda/layout.h"
 #include "backend/cuda/kernels/device.cuh"
+#include "backend/cuda/layout.h"
 
 enum { TILE_CHANNELS = 32, TILE_VOXELS = 128 };
 

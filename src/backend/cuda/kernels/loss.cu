@@ -20,12 +20,12 @@ typedef struct image {
     double share;    /* of this image in the loss: 1/N */
     const float *scores, *weights;
     const uint8_t *labels;
-    float *dscores;       /* (C, voxels): p after the first pass */
-    double *class_sums;   /* (C, parts, 3): of p, of p where it is the truth, of the truth */
-    double *ce_sums;      /* (parts) */
-    double *terms;        /* (C + 1): of Dice, each class by itself; of cross-entropy */
-    float *a, *b;         /* (C): A and B of G_k */
-    float *slope, *rest;  /* (voxels): s before scaling, 1 - p of the true class */
+    float *dscores;      /* (C, voxels): p after the first pass */
+    double *class_sums;  /* (C, parts, 3): of p, of p where it is the truth, of the truth */
+    double *ce_sums;     /* (parts) */
+    double *terms;       /* (C + 1): of Dice, each class by itself; of cross-entropy */
+    float *a, *b;        /* (C): A and B of G_k */
+    float *slope, *rest; /* (voxels): s before scaling, 1 - p of the true class */
 } image;
 
 /* The cross-entropy term w*(-ln p)^g of a voxel, and w times its slope with respect to -ln p (0 where p is
@@ -53,8 +53,8 @@ static __global__ void first_pass(image im)
         const int truth = im.labels[v];
         for (int c = 0; c < im.channels; c++)
             others += c == truth ? 0 : p[(int64_t)c * im.voxels];
-        sums[0] += cross_entropy(p[(int64_t)truth * im.voxels], others, sum, im.weights[truth], im.ce_gamma,
-                                 &slope);
+        sums[0] +=
+            cross_entropy(p[(int64_t)truth * im.voxels], others, sum, im.weights[truth], im.ce_gamma, &slope);
         im.slope[v] = slope;
         im.rest[v] = others / sum;
         for (int c = 0; c < im.channels; c++)
@@ -86,7 +86,7 @@ static __device__ double dice_term(const image &im, const double sums[3], float 
     const double dice = numerator / denominator;
     double term = 1 - dice, slope = -1;
     if (im.kind == SN_LOSS_EXPLOG) {
-        const bool low = dice < CLAMP, high = dice > 1 - CLAMP;
+        const bool low = dice<CLAMP, high = dice> 1 - CLAMP;
         const double minus_log = -log(low ? CLAMP : high ? 1 - CLAMP : dice); /* NaN stays NaN */
         term = pow(minus_log, im.dice_gamma);
         slope = low || high ? 0 : -im.dice_gamma * pow(minus_log, im.dice_gamma - 1) / dice;
@@ -122,8 +122,7 @@ static __global__ void add_image(double *loss, image im)
         sums[0] = im.terms[threadIdx.x];
     block_sum(sums);
     if (threadIdx.x == 0)
-        *loss += im.share *
-                 (im.dice_weight * sums[0] / im.channels + im.ce_scale * im.terms[im.channels]);
+        *loss += im.share * (im.dice_weight * sums[0] / im.channels + im.ce_scale * im.terms[im.channels]);
 }
 
 static __global__ void second_pass(image im)
