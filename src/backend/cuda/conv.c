@@ -54,7 +54,13 @@ static conv_pieces pieces_of(const sn_cudnn_shape *shape)
 size_t sn_cuda_conv_workspace(const sn_op *op, sn_precision precision)
 {
     const sn_cudnn_shape shape = sn_cudnn_shape_of(op, precision);
-    return pieces_of(&shape).rest + sn_cudnn_workspace(&shape);
+    return pieces_of(&shape).rest + sn_cudnn_workspace(&shape) + SN_CUDNN_WORKSPACE_ALIGNMENT;
+}
+
+/* The first piece: operands and workspace are aligned less than cuDNN wants its workspace. */
+static char *first_piece(const sn_cuda_call *call)
+{
+    return (char *)sn_round_up((intptr_t)call->workspace, SN_CUDNN_WORKSPACE_ALIGNMENT);
 }
 
 sn_status sn_cuda_conv_make(sn_cuda_conv **conv, sn_cudnn *cudnn, const sn_op *op, sn_precision precision,
@@ -94,7 +100,7 @@ static void *find_part(const sn_cuda_conv *conv, const sn_cuda_call *call, sn_cu
 {
     if (!is_copied(&conv->shape, part))
         return (void *)place;
-    return (char *)call->workspace + conv->pieces.offset[part];
+    return first_piece(call) + conv->pieces.offset[part];
 }
 
 static sn_status pack_input(const sn_cuda_conv *conv, const sn_cuda_call *call, int input, void *packed,
@@ -134,7 +140,7 @@ sn_status sn_cuda_conv_run(const sn_cuda_conv *conv, const sn_cuda_call *call, s
     data[parts.out] = find_part(conv, call, parts.out, call->out[0]);
     for (int i = 0; i < 2; i++)
         SN_TRY(pack_input(conv, call, i, data[parts.in[i]], error));
-    SN_TRY(sn_cudnn_plan_run(conv->plan, data, (char *)call->workspace + conv->pieces.rest, error));
+    SN_TRY(sn_cudnn_plan_run(conv->plan, data, first_piece(call) + conv->pieces.rest, error));
     SN_TRY(unpack_output(conv, call, data[parts.out], error));
 done:
     return status;
