@@ -54,8 +54,13 @@ static conv_pieces pieces_of(const sn_cudnn_shape *shape)
 size_t sn_cuda_conv_workspace(const sn_op *op, sn_precision precision)
 {
     const sn_cudnn_shape shape = sn_cudnn_shape_of(op, precision);
-    const size_t gap = SN_CUDNN_WORKSPACE_ALIGNMENT - SN_ALIGNMENT; /* at most, before the first piece */
-    return gap + pieces_of(&shape).rest + sn_cudnn_workspace(&shape);
+    return pieces_of(&shape).rest + sn_cudnn_workspace(&shape) + SN_CUDNN_WORKSPACE_ALIGNMENT;
+}
+
+/* The first piece: operands and workspace are aligned less than cuDNN wants its workspace. */
+static char *first_piece(const sn_cuda_call *call)
+{
+    return (char *)sn_round_up((intptr_t)call->workspace, SN_CUDNN_WORKSPACE_ALIGNMENT);
 }
 
 sn_status sn_cuda_conv_make(sn_cuda_conv **conv, sn_cudnn *cudnn, const sn_op *op, sn_precision precision,
@@ -87,13 +92,6 @@ static sn_status check(cudaError_t code, const sn_cuda_call *call, sn_error *err
         return SN_OK;
     return sn_error_set(error, SN_ERR_FAILED, "%s: %s", sn_op_describe(call->op->kind)->name,
                         cudaGetErrorString(code));
-}
-
-/* A workspace is aligned to SN_ALIGNMENT only. */
-static char *first_piece(const sn_cuda_call *call)
-{
-    const uintptr_t last = SN_CUDNN_WORKSPACE_ALIGNMENT - 1, start = (uintptr_t)call->workspace;
-    return (char *)call->workspace + (((start + last) & ~last) - start);
 }
 
 /* Where cuDNN finds the part that lies at `place`. */
