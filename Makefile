@@ -37,7 +37,7 @@ luck:
 	@scripts/luck.sh $(DATA)
 
 format:
-	git ls-files '*.c' '*.h' | xargs clang-format -i
+	git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp' | xargs clang-format -i
 
 clean:
 	rm -rf build

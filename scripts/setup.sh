@@ -7,7 +7,7 @@ set -eu
 packages="gcc libc6-dev cmake ninja-build pkg-config libgomp1
   libnlopt-dev libnifti2-dev zlib1g-dev libsqlite3-dev libjansson-dev libxxhash-dev libpng-dev"
 case ${1:-} in
-test) packages="$packages libcmocka-dev libdnnl-dev mricron-data libopenmpi-dev openmpi-bin" ;;
+test) packages="$packages g++ libcmocka-dev libdnnl-dev mricron-data libopenmpi-dev openmpi-bin" ;;
 slurm) packages="$packages libopenmpi-dev openmpi-bin slurm-wlm munge procps" ;;
 demo) packages="$packages mricron-data" ;;
 bench) packages="$packages libdnnl-dev python3-venv" ;;

@@ -6,7 +6,7 @@ set -eu
 table=$1
 src=$2
 
-grep -rn --include='*.c' --include='*.h' '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$src" |
+grep -rn --include='*.c' --include='*.h' --include='*.cu' --include='*.cuh' '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$src" |
     awk -v src="$src" '
     # The table: | src/NAME | what it holds | names, of, layers |; closure[l] holds " all that l may use ".
     FILENAME != "-" && /^\| *src\// {

@@ -36,8 +36,7 @@ sn_status sn_cuda_alloc(sn_device *device, void *out, size_t bytes, sn_error *er
 
 /* The functions of sn_backend that program.c has. */
 sn_status sn_cuda_program_create(sn_device *device, sn_program **program, const sn_op *ops, int op_count,
-                                 sn_buffer *const *buffers, int buffer_count, sn_buffer *workspace,
-                                 sn_error *error);
+                                 sn_buffer *const *buffers, int buffer_count, sn_error *error);
 void sn_cuda_program_free(sn_device *device, sn_program *program);
 sn_status sn_cuda_program_run(sn_device *device, sn_program *program, sn_error *error);
 

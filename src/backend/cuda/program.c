@@ -1,5 +1,5 @@
 /*
- * A program is one CUDA graph: all kernels of all its operations, recorded when it is made and launched as one.
+ * A program is one CUDA graph: the kernels of all its operations, recorded when it is made, launched as one.
  * Consecutive updates of parameters (NADAM, AVERAGE) are joined: one kernel runs over all of them.
  */
 #include <assert.h>
@@ -21,7 +21,6 @@ typedef struct recording {
     const sn_op *ops;
     int op_count;
     sn_buffer *const *buffers;
-    sn_buffer *workspace;
     sn_cuda_joined *joined; /* one an operation; only those of joined ones are used */
     sn_cuda_joined *table;  /* the same on the device */
     sn_cuda_conv **convs;   /* one an operation; NULL where it is no convolution */
@@ -33,6 +32,17 @@ static void *operand_data(const recording *self, const sn_operand *operand)
     assert(operand->offset % SN_ALIGNMENT == 0);
     assert(operand->offset + sn_tensor_bytes(&operand->desc) <= buffer->bytes);
     return buffer->data + operand->offset;
+}
+
+static void *workspace_data(const recording *self, const sn_op *op)
+{
+    const size_t bytes = sn_cuda_device_workspace(self->device, op);
+    if (bytes == 0)
+        return NULL;
+    const sn_buffer *buffer = self->buffers[op->workspace.buffer];
+    assert(op->workspace.offset % SN_ALIGNMENT == 0);
+    assert(op->workspace.offset + bytes <= buffer->bytes);
+    return buffer->data + op->workspace.offset;
 }
 
 /* ---- joining ---- */
@@ -132,9 +142,7 @@ static sn_cuda_call bind_call(const recording *self, int index)
         call.in[i] = operand_data(self, &op->inputs[i]);
     for (int o = 0; o < op->output_count; o++)
         call.out[o] = operand_data(self, &op->outputs[o]);
-    assert(sn_cuda_device_workspace(self->device, op) <=
-           (self->workspace == NULL ? 0 : self->workspace->bytes));
-    call.workspace = self->workspace == NULL ? NULL : self->workspace->data;
+    call.workspace = workspace_data(self, op);
     return call;
 }
 
@@ -207,13 +215,12 @@ static void recording_clear(recording *self)
 /* ---- programs ---- */
 
 sn_status sn_cuda_program_create(sn_device *device, sn_program **program, const sn_op *ops, int op_count,
-                                 sn_buffer *const *buffers, int buffer_count, sn_buffer *workspace,
-                                 sn_error *error)
+                                 sn_buffer *const *buffers, int buffer_count, sn_error *error)
 {
     sn_status status;
     sn_program *made = NULL;
     const size_t count = (size_t)op_count, bytes = count * sizeof *made->joined;
-    recording self = {device, ops, op_count, buffers, workspace, NULL, NULL, NULL};
+    recording self = {device, ops, op_count, buffers, NULL, NULL, NULL};
     (void)buffer_count;
     *program = NULL;
     SN_TRY(sn_cuda_check(cudaSetDevice(device->index), "a program", error));

@@ -226,9 +226,19 @@ sn_status sn_cudnn_plan_get(const sn_cudnn_plan **plan, sn_cudnn *cudnn, const s
     return SN_OK;
 }
 
-sn_status sn_cudnn_plan_run(const sn_cudnn_plan *plan, void *const data[SN_CUDNN_PARTS], void *,
+static bool is_aligned(const void *memory, size_t alignment)
+{
+    return (uintptr_t)memory % alignment == 0;
+}
+
+sn_status sn_cudnn_plan_run(const sn_cudnn_plan *plan, void *const data[SN_CUDNN_PARTS], void *workspace,
                             sn_error *error)
 {
+    bool aligned = is_aligned(workspace, SN_CUDNN_WORKSPACE_ALIGNMENT);
+    for (int p = 0; p < SN_CUDNN_PARTS; p++)
+        aligned = aligned && is_aligned(data[p], SN_CUDNN_TENSOR_ALIGNMENT);
+    if (!aligned)
+        return sn_error_set(error, SN_ERR_FAILED, "naive convolution: operands or workspace are not aligned");
     const convolution conv = convolution_of(plan->shape, data);
     const int64_t count = count_of(conv.parts[conv.result].extents);
     if (SN_LAUNCH(convolve, blocks_for(count), plan->stream, conv) != cudaSuccess)
