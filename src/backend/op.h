@@ -215,7 +215,7 @@ bool sn_op_concat_place(size_t *offset, const sn_op *op, int input);
 /** The same of the output of SN_OP_WINDOW in its input: a window of whole channels of one image. */
 bool sn_op_window_place(size_t *offset, const sn_op *op);
 
-/** The type of an operand that a backend which computes in float32 refuses, "f64" or "bf16"; NULL if there is none. */
+/** The type, "f64" or "bf16", for which a backend that computes in float32 refuses an operation; NULL: none. */
 const char *sn_op_beside_f32(const sn_op *op);
 
 /** Multiply-adds of a convolution (forward or backward); 0 for every other kind. */

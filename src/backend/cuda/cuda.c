@@ -1,4 +1,4 @@
-/* The cuda backend: an NVIDIA GPU, with cuDNN for convolutions and kernels of its own for all else, in float. */
+/* The cuda backend: an NVIDIA GPU, with cuDNN for convolutions and own kernels for all else, in float. */
 #include <assert.h>
 #include <limits.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* cuDNN's backend API: everything is a descriptor with attributes, which is finalised before it is used. */
 #include "backend/cuda/cudnn_plan.h"
 
+#include <assert.h>
 #include <cudnn.h>
 #include <dlfcn.h>
 #include <stdio.h>
@@ -56,6 +57,7 @@ static cudnnBackendDescriptor_t begin(descriptors *made, cudnnBackendDescriptorT
     cudnnBackendDescriptor_t descriptor = NULL;
     if (made->status == CUDNN_STATUS_SUCCESS)
         made->status = cudnnBackendCreateDescriptor(type, &descriptor);
+    assert(made->count < DESCRIPTORS);
     if (made->status == CUDNN_STATUS_SUCCESS)
         made->items[made->count++] = descriptor;
     return descriptor;
@@ -224,18 +226,34 @@ static bool is_suitable(cudnnBackendDescriptor_t candidate, sn_precision precisi
     return suits;
 }
 
-/* Why cuDNN failed last. */
-static void explain(char reason[REASON], cudnnStatus_t status)
+/* Why cuDNN failed last: "CUDNN_STATUS_NOT_SUPPORTED_SHAPE" and what it says beside that. */
+static const char *explain(char reason[REASON], cudnnStatus_t failed)
 {
-    char message[REASON] = "";
-    cudnnGetLastErrorString(message, sizeof message);
-    snprintf(reason, REASON, "%s", message[0] != '\0' ? message : cudnnGetErrorString(status));
+    char more[REASON / 2] = "";
+    cudnnGetLastErrorString(more, sizeof more);
+    snprintf(reason, REASON, "%s%s%s", cudnnGetErrorString(failed), more[0] != '\0' ? ": " : "", more);
+    return reason;
 }
 
-/* Take a candidate if cuDNN makes a plan of it that needs no more workspace than there is. */
-static bool take(sn_cudnn_plan *plan, const sn_cudnn *cudnn, cudnnBackendDescriptor_t candidate,
-                 char reason[REASON])
+/* Memory that is missing now is no reason to compute in another way: SN_ERR_MEMORY, not SN_ERR_UNSUPPORTED. */
+static sn_status refuse(const sn_cudnn_shape *shape, cudnnStatus_t failed, const char *reason,
+                        sn_error *error)
 {
+    char text[SN_CUDNN_TEXT];
+    const int version = sn_cudnn_version();
+    const bool is_memory = failed == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+                           failed == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+    sn_cudnn_shape_text(text, shape);
+    return sn_error_set(error, is_memory ? SN_ERR_MEMORY : SN_ERR_UNSUPPORTED,
+                        "cuDNN %d.%d.%d has no plan for a convolution: %s (%s)", version / 10000,
+                        version / 100 % 100, version % 100, text, reason);
+}
+
+/* Take a candidate, if cuDNN makes a plan of it that needs no more workspace than there is. */
+static sn_status take(sn_cudnn_plan *plan, const sn_cudnn *cudnn, cudnnBackendDescriptor_t candidate,
+                      sn_error *error)
+{
+    char reason[REASON];
     int64_t count, workspace = 0;
     descriptors own = {.status = CUDNN_STATUS_SUCCESS};
     cudnnBackendDescriptor_t execution = begin(&own, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
@@ -246,16 +264,16 @@ static bool take(sn_cudnn_plan *plan, const sn_cudnn *cudnn, cudnnBackendDescrip
     set_descriptor(&own, execution, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, candidate);
     end(&own, execution);
     get(&own, execution, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &workspace);
-    if (own.status == CUDNN_STATUS_SUCCESS && (size_t)workspace <= sn_cudnn_workspace(&plan->shape)) {
-        plan->execution = execution;
-        return true;
-    }
-    if (own.status == CUDNN_STATUS_SUCCESS)
-        snprintf(reason, REASON, "%lld MiB of workspace", (long long)workspace >> 20);
+    sn_status status = SN_OK;
+    if (own.status != CUDNN_STATUS_SUCCESS)
+        status = refuse(&plan->shape, own.status, explain(reason, own.status), error);
+    else if ((size_t)workspace > sn_cudnn_workspace(&plan->shape))
+        status = refuse(&plan->shape, CUDNN_STATUS_NOT_SUPPORTED, "too much workspace", error);
     else
-        explain(reason, own.status);
-    clear(&own);
-    return false;
+        plan->execution = execution;
+    if (status != SN_OK)
+        clear(&own);
+    return status;
 }
 
 /* The engines that cuDNN would choose for a graph, the best first. */
@@ -276,31 +294,35 @@ static int64_t list_candidates(descriptors *made, const sn_cudnn *cudnn, cudnnBa
     return count;
 }
 
-/* Take the first candidate of a list that is suitable. */
-static bool take_first(sn_cudnn_plan *plan, const sn_cudnn *cudnn, cudnnBackendDescriptor_t graph,
-                       cudnnBackendHeurMode_t mode, char reason[REASON])
+/* Take the first candidate of a list that is suitable. SN_ERR_UNSUPPORTED where there is none. */
+static sn_status take_first(sn_cudnn_plan *plan, const sn_cudnn *cudnn, cudnnBackendDescriptor_t graph,
+                            cudnnBackendHeurMode_t mode, sn_error *error)
 {
+    char reason[REASON];
     cudnnBackendDescriptor_t candidates[CANDIDATES];
     descriptors own = {.status = CUDNN_STATUS_SUCCESS};
     const int64_t count = list_candidates(&own, cudnn, graph, mode, candidates);
-    bool is_taken = false;
-    for (int64_t i = 0; !is_taken && i < count; i++)
-        is_taken =
-            is_suitable(candidates[i], plan->shape.precision) && take(plan, cudnn, candidates[i], reason);
+    sn_status status = SN_ERR_UNSUPPORTED;
+    if (own.status != CUDNN_STATUS_SUCCESS)
+        status = refuse(&plan->shape, own.status, explain(reason, own.status), error);
+    for (int64_t i = 0; status == SN_ERR_UNSUPPORTED && i < count; i++)
+        if (is_suitable(candidates[i], plan->shape.precision))
+            status = take(plan, cudnn, candidates[i], error);
     clear(&own); /* a plan has its own copy */
-    return is_taken;
+    return status;
 }
 
-static bool choose(sn_cudnn_plan *plan, const sn_cudnn *cudnn, char reason[REASON])
+static sn_status choose(sn_cudnn_plan *plan, const sn_cudnn *cudnn, sn_error *error)
 {
+    char reason[REASON];
     cudnnBackendDescriptor_t graph = describe_graph(&plan->graph, cudnn->handle, &plan->shape);
-    if (plan->graph.status != CUDNN_STATUS_SUCCESS) {
-        explain(reason, plan->graph.status);
-        return false;
-    }
-    snprintf(reason, REASON, "none whose result is always the same");
-    return take_first(plan, cudnn, graph, CUDNN_HEUR_MODE_A, reason) ||
-           take_first(plan, cudnn, graph, CUDNN_HEUR_MODE_FALLBACK, reason);
+    if (plan->graph.status != CUDNN_STATUS_SUCCESS)
+        return refuse(&plan->shape, plan->graph.status, explain(reason, plan->graph.status), error);
+    refuse(&plan->shape, CUDNN_STATUS_NOT_SUPPORTED, "none whose results are always the same", error);
+    sn_status status = take_first(plan, cudnn, graph, CUDNN_HEUR_MODE_A, error);
+    if (status == SN_ERR_UNSUPPORTED)
+        status = take_first(plan, cudnn, graph, CUDNN_HEUR_MODE_FALLBACK, error);
+    return status;
 }
 
 static void free_plan(sn_cudnn_plan *plan)
@@ -313,31 +335,18 @@ static void free_plan(sn_cudnn_plan *plan)
     sn_free(plan);
 }
 
-static sn_status refuse(const sn_cudnn_shape *shape, const char *reason, sn_error *error)
-{
-    char text[SN_CUDNN_TEXT];
-    const int version = sn_cudnn_version();
-    sn_cudnn_shape_text(text, shape);
-    return sn_error_set(error, SN_ERR_UNSUPPORTED, "cuDNN %d.%d.%d has no kernel for a convolution: %s (%s)",
-                        version / 10000, version / 100 % 100, version % 100, text, reason);
-}
-
 sn_status sn_cudnn_plan_get(const sn_cudnn_plan **plan, sn_cudnn *cudnn, const sn_cudnn_shape *shape,
                             sn_error *error)
 {
     sn_status status;
     sn_cudnn_plan *made = NULL;
-    char reason[REASON];
     for (*plan = cudnn->plans; *plan != NULL; *plan = (*plan)->next)
         if (sn_cudnn_shape_equal(&(*plan)->shape, shape))
             return SN_OK;
     SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
     made->shape = *shape;
     made->handle = cudnn->handle;
-    if (!choose(made, cudnn, reason)) {
-        status = refuse(shape, reason, error);
-        goto done;
-    }
+    SN_TRY(choose(made, cudnn, error));
     made->next = cudnn->plans;
     *plan = cudnn->plans = made;
     made = NULL;
@@ -350,7 +359,7 @@ sn_status sn_cudnn_plan_run(const sn_cudnn_plan *plan, void *const data[SN_CUDNN
                             sn_error *error)
 {
     static const int64_t ids[SN_CUDNN_PARTS] = {SN_CUDNN_X, SN_CUDNN_W, SN_CUDNN_Y};
-    char reason[REASON];
+    char reason[REASON], text[SN_CUDNN_TEXT];
     descriptors own = {.status = CUDNN_STATUS_SUCCESS};
     cudnnBackendDescriptor_t pack = begin(&own, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
     set(&own, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, SN_CUDNN_PARTS, ids);
@@ -359,11 +368,14 @@ sn_status sn_cudnn_plan_run(const sn_cudnn_plan *plan, void *const data[SN_CUDNN
     end(&own, pack);
     if (own.status == CUDNN_STATUS_SUCCESS)
         own.status = cudnnBackendExecute(plan->handle, plan->execution, pack);
-    const bool has_failed = own.status != CUDNN_STATUS_SUCCESS;
-    if (has_failed)
-        explain(reason, own.status);
+    sn_status status = SN_OK;
+    if (own.status != CUDNN_STATUS_SUCCESS) {
+        sn_cudnn_shape_text(text, &plan->shape);
+        status = sn_error_set(error, SN_ERR_FAILED, "cuDNN: %s, in a convolution: %s",
+                              explain(reason, own.status), text);
+    }
     clear(&own);
-    return has_failed ? sn_error_set(error, SN_ERR_FAILED, "convolution: cuDNN: %s", reason) : SN_OK;
+    return status;
 }
 
 int sn_cudnn_version(void)

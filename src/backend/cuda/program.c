@@ -1,5 +1,5 @@
 /*
- * A program is one CUDA graph: all kernels of all its operations, recorded when it is made and launched as one.
+ * A program is one CUDA graph: the kernels of all its operations, recorded when it is made, launched as one.
  * Consecutive updates of parameters (NADAM, AVERAGE) are joined: one kernel runs over all of them.
  */
 #include <assert.h>

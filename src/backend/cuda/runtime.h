@@ -47,8 +47,8 @@ typedef struct sn_cuda_call {
     cudaStream_t stream;
 } sn_cuda_call;
 
-/* Enqueues on call->stream and never waits. What it computes depends on shapes and values only: sums are formed
- * of parts, in the order of the parts. */
+/* Enqueues on call->stream and never waits. What it computes depends on shapes and values only: sums are
+ * formed of parts, in the order of the parts. */
 typedef cudaError_t sn_cuda_kernel(const sn_cuda_call *call);
 
 /** By kind; NULL for convolutions (conv.h). */

@@ -1,6 +1,6 @@
 /*
- * The threads of a block take turns: each runs to its next barrier. Where the first one ends without having met
- * one none may meet any, and the others are plain calls.
+ * The threads of a block take turns: each runs to its next barrier. Where the first one ends without having
+ * met one, none may meet any, and the others are plain calls.
  */
 #include "block.h"
 

@@ -6,7 +6,7 @@
 
 #include <functional>
 
-/** Run `thread` for all threads of all blocks: threads that wait for each other each on a stack of its own. */
+/** Run `thread` for all threads of all blocks; those that wait for each other have stacks of their own. */
 void cuda_host_run(unsigned blocks, unsigned threads, const std::function<void()> &thread);
 
 #endif

@@ -1,9 +1,9 @@
 /**
  * What kernels share: launches, the part of a tensor that a block works on, sums in a fixed order.
  *
- * A tensor is (planes, voxels), a plane being one channel of one image. Most kernels are launched with one block
- * for each part of each plane, so that what belongs to a channel is the same for a whole block, neighbouring
- * threads touch neighbouring voxels, and no thread divides more than 32-bit numbers.
+ * A tensor is (planes, voxels), a plane being one channel of one image. Most kernels are launched with one
+ * block for each part of each plane, so that what belongs to a channel is the same for a whole block,
+ * neighbouring threads touch neighbouring voxels, and no thread divides more than 32-bit numbers.
  */
 #ifndef SN_BACKEND_CUDA_DEVICE_CUH
 #define SN_BACKEND_CUDA_DEVICE_CUH
@@ -12,7 +12,7 @@
 
 #include "backend/cuda/runtime.h"
 
-/* Enqueue blocks of SN_CUDA_BLOCK threads; the value is a cudaError_t. The tests' stand-in for CUDA has its own. */
+/* Enqueue blocks of SN_CUDA_BLOCK threads; the value is a cudaError_t. The tests' stand-in has its own. */
 #ifndef SN_LAUNCH
 #define SN_LAUNCH(kernel, blocks, stream, ...)                                                               \
     (kernel<<<(unsigned)(blocks), SN_CUDA_BLOCK, 0, stream>>>(__VA_ARGS__), cudaGetLastError())
@@ -26,7 +26,7 @@
             return error_;                                                                                   \
     } while (0)
 
-/* N*C of the first input. */
+/* N*C. */
 static inline int64_t planes_of(const sn_tensor_desc *desc)
 {
     return desc->shape[0] * desc->shape[1];

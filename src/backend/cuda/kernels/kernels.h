@@ -1,5 +1,5 @@
 /**
- * The kernels, one launcher for each kind of operation but the convolutions; see op.h for what each one means.
+ * The kernels, one launcher for each kind of operation but the convolutions; op.h says what each one means.
  */
 #ifndef SN_BACKEND_CUDA_KERNELS_H
 #define SN_BACKEND_CUDA_KERNELS_H

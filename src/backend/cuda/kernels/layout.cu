@@ -1,5 +1,5 @@
-/* Between float32 N, C, D, H, W and bf16 N, D, H, W, C: tiles of channels and voxels, turned in shared memory so that
- * both sides are read and written in runs. */
+/* Between float32 N, C, D, H, W and bf16 N, D, H, W, C: tiles of channels and voxels, turned in shared memory so
+ * that both sides are read and written in runs. */
 #include "backend/cuda/kernels/device.cuh"
 #include "backend/cuda/layout.h"
 

@@ -5,8 +5,8 @@
 #define CLAMP 1e-7
 
 /*
- * One image after the other, in two passes. The first leaves p = softmax(scores) in dscores and sums for Dice and
- * cross-entropy; the second turns p into the gradient. With d the one-hot truth and G = dL/dp,
+ * One image after the other, in two passes. The first leaves p = softmax(scores) in dscores and sums for Dice
+ * and cross-entropy; the second turns p into the gradient. With d the one-hot truth and G = dL/dp,
  *   dscores_k = p_k*(G_k - sum_j G_j*p_j),  G_k = A_k*d_k + B_k of Dice, - s/p_k*d_k of cross-entropy,
  * where s = w*slope of the cross-entropy term, so that its part is s*(p_k - d_k): s and 1 - p of the true
  * class are kept from the first pass, the latter to full relative precision.

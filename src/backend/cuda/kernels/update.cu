@@ -1,5 +1,5 @@
-/* What follows the images of a batch: a step of Nadam (Dozat 2016), and running averages; see op.h. All parameters
- * of a network are one launch: each block finds the tensor that its part belongs to. */
+/* What follows the images of a batch: a step of Nadam (Dozat 2016), and running averages; see op.h. All
+ * parameters of a network are one launch: each block finds the tensor that its part belongs to. */
 #include "backend/cuda/kernels/device.cuh"
 #include "backend/cuda/kernels/kernels.h"
 
