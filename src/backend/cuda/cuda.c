@@ -55,7 +55,7 @@ static sn_status cuda_alloc(sn_device *device, sn_buffer **buffer, size_t bytes,
     sn_status status;
     sn_buffer *made = NULL;
     *buffer = NULL;
-    SN_TRY(sn_cuda_check(cudaSetDevice(device->index), "memory", error));
+    SN_TRY(sn_cuda_start(device, error));
     SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
     SN_TRY(sn_cuda_alloc(device, &made->data, bytes, error));
     made->bytes = bytes;
@@ -72,14 +72,31 @@ static void cuda_close(sn_device *device)
 {
     if (device == NULL)
         return;
-    cudaSetDevice(device->index);
-    if (device->stream != NULL)
+    if (device->stream != NULL) {
+        cudaSetDevice(device->index);
         cudaStreamSynchronize(device->stream);
-    sn_cudnn_close(device->cudnn);
-    sn_cuda_staging_close(&device->staging);
-    if (device->stream != NULL)
+        sn_cudnn_close(device->cudnn);
+        sn_cuda_staging_close(&device->staging);
         cudaStreamDestroy(device->stream);
+    }
     sn_free(device);
+}
+
+sn_status sn_cuda_start(sn_device *device, sn_error *error)
+{
+    sn_status status;
+    SN_TRY(sn_cuda_check(cudaSetDevice(device->index), "a device", error));
+    if (device->cudnn != NULL)
+        return SN_OK;
+    SN_TRY(sn_cuda_check(sn_cuda_probe(), "a device", error));
+    if (device->stream == NULL)
+        SN_TRY(sn_cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "a stream",
+                             error));
+    if (device->staging.memory == NULL)
+        SN_TRY(sn_cuda_check(sn_cuda_staging_open(&device->staging, device->stream), "pinned memory", error));
+    SN_TRY(sn_cudnn_open(&device->cudnn, device->stream, error));
+done:
+    return status;
 }
 
 /* The GPU, if it is there and can be used. */
@@ -92,9 +109,9 @@ static sn_status find_gpu(sn_gpu *gpu, int index, sn_error *error)
     if (index < 0 || index >= count)
         return sn_error_set(error, SN_ERR_ARG, "cuda:%d does not exist; there are %d GPUs, counted from 0",
                             index, count);
-    sn_cuda_describe(gpu, index);
+    sn_cuda_identify(gpu, index);
     if (gpu->problem[0] != '\0')
-        return sn_error_set(error, SN_ERR_UNSUPPORTED, "cuda:%d, %s: %s", index, gpu->name, gpu->problem);
+        return sn_error_set(error, SN_ERR_UNSUPPORTED, "cuda:%d: %s", index, gpu->problem);
     return SN_OK;
 }
 
@@ -132,10 +149,6 @@ static sn_status cuda_open(sn_device **device, const sn_device_options *options,
     SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
     made->index = options->index;
     SN_TRY(choose_precision(made, &gpu, options->precision, error));
-    SN_TRY(sn_cuda_check(cudaSetDevice(made->index), "a device", error));
-    SN_TRY(sn_cuda_check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking), "a stream", error));
-    SN_TRY(sn_cuda_check(sn_cuda_staging_open(&made->staging, made->stream), "pinned memory", error));
-    SN_TRY(sn_cudnn_open(&made->cudnn, made->stream, error));
     name_kernels(made, &gpu);
     *device = made;
     made = NULL; /* now the caller's */
@@ -177,7 +190,8 @@ static void cuda_download(sn_device *device, const sn_buffer *buffer, size_t off
 
 static void cuda_synchronise(sn_device *device)
 {
-    succeeds(device, cudaStreamSynchronize(device->stream));
+    if (device->stream != NULL)
+        succeeds(device, cudaStreamSynchronize(device->stream));
 }
 
 /* ---- operations ---- */

@@ -8,10 +8,12 @@
 #include "backend/cuda/cudnn_plan.h"
 #include "backend/cuda/staging.h"
 
+/* What takes time and memory on the GPU is made when something is to be computed (sn_cuda_start): most devices are
+ * opened to plan for them. */
 struct sn_device {
     int index;
     sn_precision precision; /* not AUTO */
-    cudaStream_t stream;
+    cudaStream_t stream;    /* NULL: not started */
     sn_cuda_staging staging;
     sn_cudnn *cudnn;
     cudaError_t broken; /* what went wrong in a function that has no status; the next run tells */
@@ -30,6 +32,9 @@ struct sn_buffer {
  * @return SN_ERR_MEMORY, SN_ERR_UNSUPPORTED (no kernels for this GPU) or SN_ERR_FAILED; SN_OK of cudaSuccess
  */
 sn_status sn_cuda_check(cudaError_t code, const char *what, sn_error *error);
+
+/** Make the device ready to compute, if it is not, and the current one of this thread. */
+sn_status sn_cuda_start(sn_device *device, sn_error *error);
 
 /** Allocate zeroed memory on the device; cudaFree. SN_ERR_MEMORY with how much is free. */
 sn_status sn_cuda_alloc(sn_device *device, void *out, size_t bytes, sn_error *error);

@@ -42,7 +42,19 @@ int sn_cuda_count(char reason[SN_REASON_TEXT])
     return 0;
 }
 
-void sn_cuda_describe(sn_gpu *gpu, int index)
+static void find_problem(sn_gpu *gpu, cudaError_t code)
+{
+    if (code == cudaErrorNoKernelImageForDevice)
+        snprintf(gpu->problem, SN_REASON_TEXT,
+                 "this build has no kernels for compute capability %d.%d; build for it with "
+                 "-DCMAKE_CUDA_ARCHITECTURES=%d%d",
+                 gpu->major, gpu->minor, gpu->major, gpu->minor);
+    else if (code != cudaSuccess)
+        snprintf(gpu->problem, SN_REASON_TEXT, "%s", cudaGetErrorString(code));
+    cudaGetLastError(); /* what was said once is not said again */
+}
+
+void sn_cuda_identify(sn_gpu *gpu, int index)
 {
     struct cudaDeviceProp properties;
     *gpu = (sn_gpu){.problem = ""};
@@ -52,18 +64,19 @@ void sn_cuda_describe(sn_gpu *gpu, int index)
         gpu->major = properties.major;
         gpu->minor = properties.minor;
         gpu->total_bytes = properties.totalGlobalMem;
-        code = cudaSetDevice(index);
     }
+    find_problem(gpu, code);
+}
+
+void sn_cuda_describe(sn_gpu *gpu, int index)
+{
+    sn_cuda_identify(gpu, index);
+    if (gpu->problem[0] != '\0')
+        return;
+    cudaError_t code = cudaSetDevice(index);
     if (code == cudaSuccess)
         code = cudaMemGetInfo(&gpu->free_bytes, &gpu->total_bytes);
     if (code == cudaSuccess)
         code = sn_cuda_probe();
-    if (code == cudaErrorNoKernelImageForDevice)
-        snprintf(gpu->problem, SN_REASON_TEXT,
-                 "this build has no kernels for compute capability %d.%d; build for it with "
-                 "-DCMAKE_CUDA_ARCHITECTURES=%d%d",
-                 gpu->major, gpu->minor, gpu->major, gpu->minor);
-    else if (code != cudaSuccess)
-        snprintf(gpu->problem, SN_REASON_TEXT, "%s", cudaGetErrorString(code));
-    cudaGetLastError(); /* what was said once is not said again */
+    find_problem(gpu, code);
 }

@@ -1,5 +1,7 @@
 /*
- * A program is one CUDA graph: the kernels of all its operations, recorded when it is made, launched as one.
+ * A program runs as one CUDA graph: the kernels of all its operations, recorded once, launched together. Its first run
+ * is not recorded, since CUDA and cuDNN load kernels when they are used for the first time; and one that cannot be
+ * recorded is enqueued operation by operation every time.
  * Consecutive updates of parameters (NADAM, AVERAGE) are joined: one kernel runs over all of them.
  */
 #include <assert.h>
@@ -11,22 +13,18 @@
 #include "base/memory.h"
 
 struct sn_program {
-    cudaGraphExec_t graph;
-    sn_cuda_joined *joined; /* on the device */
-};
-
-/* What is needed while a program is made. */
-typedef struct recording {
     sn_device *device;
-    const sn_op *ops;
+    sn_op *ops;
     int op_count;
-    sn_buffer *const *buffers;
+    sn_buffer **buffers;
     sn_cuda_joined *joined; /* one an operation; only those of joined ones are used */
     sn_cuda_joined *table;  /* the same on the device */
     sn_cuda_conv **convs;   /* one an operation; NULL where it is no convolution */
-} recording;
+    int64_t runs;
+    cudaGraphExec_t graph; /* NULL: not recorded yet, or it cannot be */
+};
 
-static void *operand_data(const recording *self, const sn_operand *operand)
+static void *operand_data(const sn_program *self, const sn_operand *operand)
 {
     const sn_buffer *buffer = self->buffers[operand->buffer];
     assert(operand->offset % SN_ALIGNMENT == 0);
@@ -34,7 +32,7 @@ static void *operand_data(const recording *self, const sn_operand *operand)
     return buffer->data + operand->offset;
 }
 
-static void *workspace_data(const recording *self, const sn_op *op)
+static void *workspace_data(const sn_program *self, const sn_op *op)
 {
     const size_t bytes = sn_cuda_device_workspace(self->device, op);
     if (bytes == 0)
@@ -89,7 +87,7 @@ static bool are_alike(const sn_op *a, const sn_op *b)
 }
 
 /* How many operations from `first` on run as one. */
-static int run_length(const recording *self, int first)
+static int run_length(const sn_program *self, int first)
 {
     const sn_op *op = self->ops + first;
     int count = 1;
@@ -104,8 +102,8 @@ static int run_length(const recording *self, int first)
     return count;
 }
 
-/* The tensors of `count` operations from `first` on; returns the parts of all of them. */
-static int64_t join(recording *self, int first, int count)
+/* List the tensors of `count` operations from `first` on, which run as one. */
+static void join(sn_program *self, int first, int count)
 {
     int64_t parts = 0;
     for (int i = first; i < first + count; i++) {
@@ -119,7 +117,19 @@ static int64_t join(recording *self, int first, int count)
             to->data[1] = operand_data(self, &op->inputs[0]);
         parts += sn_cuda_parts(to->count);
     }
-    return parts;
+}
+
+/* All runs of them, to the device. */
+static sn_status join_all(sn_program *self, sn_error *error)
+{
+    for (int i = 0, count; i < self->op_count; i += count) {
+        count = run_length(self, i);
+        if (is_joined(&self->ops[i]))
+            join(self, i, count);
+    }
+    return sn_cuda_check(sn_cuda_send(&self->device->staging, self->table, self->joined,
+                                      (size_t)self->op_count * sizeof *self->joined),
+                         "a program", error);
 }
 
 /* ---- recording ---- */
@@ -134,7 +144,7 @@ static void describe(char *text, size_t room, const sn_op *op)
              (long long)y[3], (long long)y[4]);
 }
 
-static sn_cuda_call bind_call(const recording *self, int index)
+static sn_cuda_call bind_call(const sn_program *self, int index)
 {
     const sn_op *op = &self->ops[index];
     sn_cuda_call call = {.op = op, .conv = self->convs[index], .stream = self->device->stream};
@@ -147,20 +157,23 @@ static sn_cuda_call bind_call(const recording *self, int index)
 }
 
 /* Enqueue `count` operations from `first` on, which run as one. */
-static sn_status enqueue(recording *self, int first, int count, sn_error *error)
+static sn_status enqueue(sn_program *self, int first, int count, sn_error *error)
 {
     char what[SN_REASON_TEXT];
     sn_cuda_call call = bind_call(self, first);
     if (call.conv != NULL)
         return sn_cuda_conv_run(call.conv, &call, error);
-    call.joined = self->table + first;
-    call.joined_count = count;
-    call.joined_parts = is_joined(call.op) ? join(self, first, count) : 0;
+    if (is_joined(call.op)) {
+        const sn_cuda_joined *last = &self->joined[first + count - 1];
+        call.joined = self->table + first;
+        call.joined_count = count;
+        call.joined_parts = last->first_part + sn_cuda_parts(last->count);
+    }
     describe(what, sizeof what, call.op);
     return sn_cuda_check(sn_cuda_kernels[call.op->kind](&call), what, error);
 }
 
-static sn_status enqueue_all(recording *self, sn_error *error)
+static sn_status enqueue_all(sn_program *self, sn_error *error)
 {
     sn_status status = SN_OK;
     for (int i = 0, count; i < self->op_count && status == SN_OK; i += count) {
@@ -170,26 +183,23 @@ static sn_status enqueue_all(recording *self, sn_error *error)
     return status;
 }
 
-/* Record what is enqueued instead of running it. */
-static sn_status record(cudaGraphExec_t *graph, recording *self, sn_error *error)
+/* Record what is enqueued instead of running it. Where that fails the program does without a graph. */
+static void record(sn_program *self)
 {
-    sn_status status;
     cudaGraph_t recorded = NULL;
     cudaStream_t stream = self->device->stream;
-    SN_TRY(sn_cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "recording", error));
-    status = enqueue_all(self, error);
-    cudaError_t ended = cudaStreamEndCapture(stream, &recorded);
-    if (status == SN_OK)
-        status = sn_cuda_check(ended, "recording", error);
-    if (status == SN_OK)
-        status = sn_cuda_check(cudaGraphInstantiate(graph, recorded, 0), "a graph of kernels", error);
-    if (recorded != NULL)
-        cudaGraphDestroy(recorded);
-done:
-    return status;
+    if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
+        sn_status status = enqueue_all(self, NULL);
+        if (cudaStreamEndCapture(stream, &recorded) != cudaSuccess || status != SN_OK ||
+            cudaGraphInstantiate(&self->graph, recorded, 0) != cudaSuccess)
+            self->graph = NULL;
+        if (recorded != NULL)
+            cudaGraphDestroy(recorded);
+    }
+    cudaGetLastError(); /* that it cannot be recorded is no error */
 }
 
-static sn_status plan_convolutions(recording *self, sn_error *error)
+static sn_status plan_convolutions(sn_program *self, sn_error *error)
 {
     sn_status status = SN_OK;
     char reason[SN_REASON_TEXT];
@@ -204,39 +214,44 @@ done:
     return status;
 }
 
-static void recording_clear(recording *self)
-{
-    for (int i = 0; self->convs != NULL && i < self->op_count; i++)
-        sn_cuda_conv_free(self->convs[i]);
-    sn_free(self->convs);
-    sn_free(self->joined);
-}
-
 /* ---- programs ---- */
+
+static sn_status program_alloc(sn_program **program, sn_device *device, int op_count, int buffer_count,
+                               sn_error *error)
+{
+    sn_status status;
+    sn_program *made = NULL;
+    const size_t count = (size_t)op_count;
+    SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
+    made->device = device;
+    made->op_count = op_count;
+    SN_TRY(sn_alloc(&made->ops, count, sizeof *made->ops, error));
+    SN_TRY(sn_alloc(&made->buffers, (size_t)buffer_count, sizeof *made->buffers, error));
+    SN_TRY(sn_alloc(&made->joined, count, sizeof *made->joined, error));
+    SN_TRY(sn_alloc(&made->convs, count, sizeof *made->convs, error));
+    SN_TRY(sn_cuda_alloc(device, &made->table, count * sizeof *made->table, error));
+    *program = made;
+    made = NULL;
+done:
+    sn_cuda_program_free(device, made);
+    return status;
+}
 
 sn_status sn_cuda_program_create(sn_device *device, sn_program **program, const sn_op *ops, int op_count,
                                  sn_buffer *const *buffers, int buffer_count, sn_error *error)
 {
     sn_status status;
     sn_program *made = NULL;
-    const size_t count = (size_t)op_count, bytes = count * sizeof *made->joined;
-    recording self = {device, ops, op_count, buffers, NULL, NULL, NULL};
-    (void)buffer_count;
     *program = NULL;
-    SN_TRY(sn_cuda_check(cudaSetDevice(device->index), "a program", error));
-    SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
-    SN_TRY(sn_alloc(&self.joined, count, sizeof *self.joined, error));
-    SN_TRY(sn_alloc(&self.convs, count, sizeof(sn_cuda_conv *), error));
-    SN_TRY(sn_cuda_alloc(device, &made->joined, bytes, error));
-    self.table = made->joined;
-    SN_TRY(plan_convolutions(&self, error));
-    SN_TRY(record(&made->graph, &self, error));
-    SN_TRY(
-        sn_cuda_check(sn_cuda_send(&device->staging, made->joined, self.joined, bytes), "a program", error));
+    SN_TRY(sn_cuda_start(device, error));
+    SN_TRY(program_alloc(&made, device, op_count, buffer_count, error));
+    memcpy(made->ops, ops, (size_t)op_count * sizeof *ops);
+    memcpy(made->buffers, buffers, (size_t)buffer_count * sizeof *buffers);
+    SN_TRY(plan_convolutions(made, error));
+    SN_TRY(join_all(made, error));
     *program = made;
     made = NULL; /* now the caller's */
 done:
-    recording_clear(&self);
     sn_cuda_program_free(device, made);
     return status;
 }
@@ -249,7 +264,13 @@ void sn_cuda_program_free(sn_device *device, sn_program *program)
     cudaStreamSynchronize(device->stream); /* it may still be running */
     if (program->graph != NULL)
         cudaGraphExecDestroy(program->graph);
-    cudaFree(program->joined);
+    cudaFree(program->table);
+    for (int i = 0; program->convs != NULL && i < program->op_count; i++)
+        sn_cuda_conv_free(program->convs[i]);
+    sn_free(program->convs);
+    sn_free(program->joined);
+    sn_free(program->buffers);
+    sn_free(program->ops);
     sn_free(program);
 }
 
@@ -258,7 +279,12 @@ sn_status sn_cuda_program_run(sn_device *device, sn_program *program, sn_error *
     sn_status status;
     SN_TRY(sn_cuda_check(device->broken, "an earlier operation", error));
     SN_TRY(sn_cuda_check(cudaSetDevice(device->index), "a program", error));
-    SN_TRY(sn_cuda_check(cudaGraphLaunch(program->graph, device->stream), "a program", error));
+    if (++program->runs == 2)
+        record(program);
+    if (program->graph == NULL)
+        SN_TRY(enqueue_all(program, error));
+    else
+        SN_TRY(sn_cuda_check(cudaGraphLaunch(program->graph, device->stream), "a program", error));
 done:
     return status;
 }
