@@ -1,14 +1,7 @@
 #include "backend/cuda/conv.h"
 
-#include <assert.h>
-
 #include "backend/cuda/layout.h"
 #include "base/memory.h"
-
-/* The parts of an operation's inputs and of its output. */
-typedef struct conv_parts {
-    sn_cudnn_part in[2], out;
-} conv_parts;
 
 /* The workspace: a piece for each part that cuDNN cannot use where it lies, then what it may use itself. */
 typedef struct conv_pieces {
@@ -17,21 +10,11 @@ typedef struct conv_pieces {
 } conv_pieces;
 
 struct sn_cuda_conv {
-    conv_parts parts;
+    sn_cudnn_roles roles;
     sn_cudnn_shape shape;
     conv_pieces pieces;
     const sn_cudnn_plan *plan;
 };
-
-static conv_parts parts_of(const sn_op *op)
-{
-    if (op->kind == SN_OP_CONV3D)
-        return (conv_parts){{SN_CUDNN_X, SN_CUDNN_W}, SN_CUDNN_Y};
-    if (op->kind == SN_OP_CONV3D_BACKWARD_DATA)
-        return (conv_parts){{SN_CUDNN_Y, SN_CUDNN_W}, SN_CUDNN_X};
-    assert(op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS);
-    return (conv_parts){{SN_CUDNN_X, SN_CUDNN_Y}, SN_CUDNN_W};
-}
 
 /* In float32 all parts are used where they lie, but for dw: cuDNN's is added to what is there. */
 static bool is_copied(const sn_cudnn_shape *shape, sn_cudnn_part part)
@@ -57,7 +40,7 @@ size_t sn_cuda_conv_workspace(const sn_op *op, sn_precision precision)
     return pieces_of(&shape).rest + sn_cudnn_workspace(&shape) + SN_CUDNN_WORKSPACE_ALIGNMENT;
 }
 
-/* The first piece: operands and workspace are aligned less than cuDNN wants its workspace. */
+/* Where the pieces begin: the workspace is aligned as operands are, which is less than cuDNN wants. */
 static char *first_piece(const sn_cuda_call *call)
 {
     return (char *)sn_round_up((intptr_t)call->workspace, SN_CUDNN_WORKSPACE_ALIGNMENT);
@@ -70,7 +53,7 @@ sn_status sn_cuda_conv_make(sn_cuda_conv **conv, sn_cudnn *cudnn, const sn_op *o
     sn_cuda_conv *made = NULL;
     *conv = NULL;
     SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
-    made->parts = parts_of(op);
+    made->roles = sn_cudnn_roles_of(op);
     made->shape = sn_cudnn_shape_of(op, precision);
     made->pieces = pieces_of(&made->shape);
     SN_TRY(sn_cudnn_plan_get(&made->plan, cudnn, &made->shape, error));
@@ -107,7 +90,7 @@ static sn_status pack_input(const sn_cuda_conv *conv, const sn_cuda_call *call, 
                             sn_error *error)
 {
     const sn_tensor_desc *desc = &call->op->inputs[input].desc;
-    const int64_t *padded = conv->shape.extents[conv->parts.in[input]];
+    const int64_t *padded = conv->shape.extents[conv->roles.in[input]];
     if (packed == call->in[input])
         return SN_OK;
     return check(sn_cuda_pack(packed, call->in[input], desc->shape[0], padded[0], desc->shape[1], padded[1],
@@ -119,7 +102,7 @@ static sn_status unpack_output(const sn_cuda_conv *conv, const sn_cuda_call *cal
                                sn_error *error)
 {
     const sn_tensor_desc *desc = &call->op->outputs[0].desc;
-    const sn_cudnn_part out = conv->parts.out;
+    const sn_cudnn_part out = conv->roles.out;
     if (packed == call->out[0])
         return SN_OK;
     if (conv->shape.precision != SN_PRECISION_BF16)
@@ -133,15 +116,15 @@ static sn_status unpack_output(const sn_cuda_conv *conv, const sn_cuda_call *cal
 sn_status sn_cuda_conv_run(const sn_cuda_conv *conv, const sn_cuda_call *call, sn_error *error)
 {
     sn_status status;
-    const conv_parts parts = conv->parts;
+    const sn_cudnn_roles roles = conv->roles;
     void *data[SN_CUDNN_PARTS];
     for (int i = 0; i < 2; i++)
-        data[parts.in[i]] = find_part(conv, call, parts.in[i], call->in[i]);
-    data[parts.out] = find_part(conv, call, parts.out, call->out[0]);
+        data[roles.in[i]] = find_part(conv, call, roles.in[i], call->in[i]);
+    data[roles.out] = find_part(conv, call, roles.out, call->out[0]);
     for (int i = 0; i < 2; i++)
-        SN_TRY(pack_input(conv, call, i, data[parts.in[i]], error));
+        SN_TRY(pack_input(conv, call, i, data[roles.in[i]], error));
     SN_TRY(sn_cudnn_plan_run(conv->plan, data, first_piece(call) + conv->pieces.rest, error));
-    SN_TRY(unpack_output(conv, call, data[parts.out], error));
+    SN_TRY(unpack_output(conv, call, data[roles.out], error));
 done:
     return status;
 }

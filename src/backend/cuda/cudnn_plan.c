@@ -1,6 +1,7 @@
 /* cuDNN's backend API: everything is a descriptor with attributes, which is finalised before it is used. */
 #include "backend/cuda/cudnn_plan.h"
 
+#include <assert.h>
 #include <cudnn.h>
 #include <dlfcn.h>
 #include <stdio.h>
@@ -56,6 +57,7 @@ static cudnnBackendDescriptor_t begin(descriptors *made, cudnnBackendDescriptorT
     cudnnBackendDescriptor_t descriptor = NULL;
     if (made->status == CUDNN_STATUS_SUCCESS)
         made->status = cudnnBackendCreateDescriptor(type, &descriptor);
+    assert(made->count < DESCRIPTORS);
     if (made->status == CUDNN_STATUS_SUCCESS)
         made->items[made->count++] = descriptor;
     return descriptor;
@@ -224,13 +226,12 @@ static bool is_suitable(cudnnBackendDescriptor_t candidate, sn_precision precisi
     return suits;
 }
 
-/* Why cuDNN failed last. */
+/* Why cuDNN failed last: "CUDNN_STATUS_NOT_SUPPORTED_SHAPE" and what it says beside that. */
 static const char *explain(char reason[REASON], cudnnStatus_t failed)
 {
-    reason[0] = '\0';
-    cudnnGetLastErrorString(reason, REASON);
-    if (reason[0] == '\0')
-        snprintf(reason, REASON, "%s", cudnnGetErrorString(failed));
+    char more[REASON / 2] = "";
+    cudnnGetLastErrorString(more, sizeof more);
+    snprintf(reason, REASON, "%s%s%s", cudnnGetErrorString(failed), more[0] != '\0' ? ": " : "", more);
     return reason;
 }
 

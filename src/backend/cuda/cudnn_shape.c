@@ -1,5 +1,6 @@
 #include "backend/cuda/cudnn_shape.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,39 +8,35 @@
 
 enum { EXTENTS_TEXT = 128 };
 
-static void set_extents(sn_cudnn_shape *shape, sn_cudnn_part part, const sn_operand *operand)
+sn_cudnn_roles sn_cudnn_roles_of(const sn_op *op)
 {
-    memcpy(shape->extents[part], operand->desc.shape, sizeof operand->desc.shape);
+    if (op->kind == SN_OP_CONV3D)
+        return (sn_cudnn_roles){{SN_CUDNN_X, SN_CUDNN_W}, SN_CUDNN_Y};
+    if (op->kind == SN_OP_CONV3D_BACKWARD_DATA)
+        return (sn_cudnn_roles){{SN_CUDNN_Y, SN_CUDNN_W}, SN_CUDNN_X};
+    assert(op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS);
+    return (sn_cudnn_roles){{SN_CUDNN_X, SN_CUDNN_Y}, SN_CUDNN_W};
 }
 
-static void round_up(int64_t *channels)
+static void set_extents(sn_cudnn_shape *shape, sn_cudnn_part part, const sn_operand *operand)
 {
-    *channels = sn_round_up(*channels, SN_CUDNN_CHANNELS);
+    int64_t *extents = shape->extents[part];
+    memcpy(extents, operand->desc.shape, sizeof operand->desc.shape);
+    if (shape->precision != SN_PRECISION_BF16)
+        return;
+    extents[1] = sn_round_up(extents[1], SN_CUDNN_CHANNELS);
+    if (part == SN_CUDNN_W)
+        extents[0] = sn_round_up(extents[0], SN_CUDNN_CHANNELS);
 }
 
 sn_cudnn_shape sn_cudnn_shape_of(const sn_op *op, sn_precision precision)
 {
-    const bool is_data = op->kind == SN_OP_CONV3D_BACKWARD_DATA;
-    const bool is_weights = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
-    const sn_operand *in = op->inputs, *out = &op->outputs[0];
-    sn_cudnn_shape shape = {
-        .result = is_data      ? SN_CUDNN_X
-                  : is_weights ? SN_CUDNN_W
-                               : SN_CUDNN_Y,
-        .precision = precision,
-        .dilation = op->params.conv3d.dilation,
-        .stride = op->params.conv3d.stride,
-        .pad = op->params.conv3d.pad,
-    };
-    set_extents(&shape, SN_CUDNN_X, is_data ? out : &in[0]);
-    set_extents(&shape, SN_CUDNN_W, is_weights ? out : &in[1]);
-    set_extents(&shape, SN_CUDNN_Y, is_data ? &in[0] : is_weights ? &in[1] : out);
-    if (precision == SN_PRECISION_BF16) {
-        round_up(&shape.extents[SN_CUDNN_X][1]);
-        round_up(&shape.extents[SN_CUDNN_W][0]);
-        round_up(&shape.extents[SN_CUDNN_W][1]);
-        round_up(&shape.extents[SN_CUDNN_Y][1]);
-    }
+    const sn_cudnn_roles roles = sn_cudnn_roles_of(op);
+    const sn_conv3d_params *p = &op->params.conv3d;
+    sn_cudnn_shape shape = {roles.out, precision, {{0}}, p->dilation, p->stride, p->pad};
+    set_extents(&shape, roles.in[0], &op->inputs[0]);
+    set_extents(&shape, roles.in[1], &op->inputs[1]);
+    set_extents(&shape, roles.out, &op->outputs[0]);
     return shape;
 }
 

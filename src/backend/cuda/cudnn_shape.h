@@ -27,6 +27,11 @@ typedef enum sn_cudnn_part {
     SN_CUDNN_PARTS,
 } sn_cudnn_part;
 
+/* The parts that an operation's inputs and its output are. */
+typedef struct sn_cudnn_roles {
+    sn_cudnn_part in[2], out;
+} sn_cudnn_roles;
+
 /*
  * The result is computed from the two others. Tensors are dense: bfloat16 N,D,H,W,C (w: O,K,K,K,I) where the
  * precision is SN_PRECISION_BF16, else float32 N,C,D,H,W. Extents are N,C,D,H,W (w: O,I,K,K,K) for both.
@@ -37,6 +42,8 @@ typedef struct sn_cudnn_shape {
     int64_t extents[SN_CUDNN_PARTS][SN_DIMS];
     int dilation, stride, pad;
 } sn_cudnn_shape;
+
+sn_cudnn_roles sn_cudnn_roles_of(const sn_op *op);
 
 /** The shape of a convolution of op.h; in bf16 with channels rounded up to SN_CUDNN_CHANNELS. */
 sn_cudnn_shape sn_cudnn_shape_of(const sn_op *op, sn_precision precision);

@@ -152,6 +152,20 @@ static void what_has_no_plan_is_named(void **state)
     sn_cudnn_close(cudnn);
 }
 
+static void without_a_gpu_no_plan_runs(void **state)
+{
+    (void)state;
+    static _Alignas(SN_CUDNN_WORKSPACE_ALIGNMENT) char memory[SN_CUDNN_WORKSPACE_ALIGNMENT];
+    void *data[SN_CUDNN_PARTS] = {memory, memory, memory};
+    const sn_cudnn_plan *plan;
+    sn_cudnn *cudnn = open_for(&gpus[1]);
+    const sn_op op = op_of(&bench_shapes[0], SN_OP_CONV3D);
+    const sn_cudnn_shape shape = sn_cudnn_shape_of(&op, SN_PRECISION_BF16);
+    assert_int_equal(sn_cudnn_plan_get(&plan, cudnn, &shape, NULL), SN_OK);
+    assert_int_equal(sn_cudnn_plan_run(plan, data, memory, NULL), SN_ERR_FAILED);
+    sn_cudnn_close(cudnn);
+}
+
 static void a_device_that_is_none_is_refused(void **state)
 {
     (void)state;
@@ -164,9 +178,8 @@ static void a_device_that_is_none_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_convolution_has_a_plan),
-        cmocka_unit_test(a_shape_is_planned_once),
-        cmocka_unit_test(what_has_no_plan_is_named),
+        cmocka_unit_test(every_convolution_has_a_plan),     cmocka_unit_test(a_shape_is_planned_once),
+        cmocka_unit_test(what_has_no_plan_is_named),        cmocka_unit_test(without_a_gpu_no_plan_runs),
         cmocka_unit_test(a_device_that_is_none_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
