@@ -1,17 +1,25 @@
 # The front door: each target does all that it needs, from the packages on.
 #
 #   make        build build/segnas3d
+#   make cuda   the same with the plug-in for NVIDIA's GPUs; needs NVIDIA's CUDA toolkit
 #   make demo   search, train and predict on a synthetic cohort, or on your data: make demo DATA=folder
 #   make test   build twice (release, sanitizers) and run all tests
 #   make test-slurm  jobs of several processes on a real Slurm, on this machine alone
 #   make bench  speed and memory beside PyTorch and oneDNN; make bench-full adds 128x128x128
+#   make gpu    all that is to be tried and measured on a machine with a GPU; make gpu STAGE=bench for one thing
 #   make luck DATA=folder  does an optimiser beat random points? docs/search.md; may take hours
 
-.PHONY: all test test-slurm demo bench bench-full luck format clean
+.PHONY: all cuda test test-slurm demo bench bench-full gpu luck format clean
 
 all:
 	@scripts/setup.sh
 	cmake --preset release -DBUILD_TESTING=OFF
+	cmake --build --preset release --target segnas3d
+
+cuda:
+	@scripts/setup.sh cuda
+	@scripts/cudnn.sh
+	cmake --preset release -DBUILD_TESTING=OFF -DSEGNAS3D_CUDA=ON
 	cmake --build --preset release --target segnas3d
 
 test:
@@ -32,6 +40,9 @@ bench:
 
 bench-full:
 	@scripts/bench.sh full
+
+gpu:
+	@scripts/gpu.sh $(STAGE)
 
 luck:
 	@scripts/luck.sh $(DATA)

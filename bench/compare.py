@@ -1,12 +1,13 @@
 """What `make bench` does: training steps beside PyTorch, then convolutions beside oneDNN.
 
-Usage: compare.py [--full] [--threads 2] [--rounds 3] [--only "WORD..."]
-scripts/bench.sh, which runs it, says more.
+Usage: compare.py [--full] [--threads 2] [--rounds 3] [--only "WORD..."] [--device cuda] [--alone]
+scripts/bench.sh and scripts/gpu.sh, which run it, say more. --alone: without PyTorch.
 
 Every measurement is a process of its own, alone while it runs. A round measures each network with each
 engine, one after the other, so that a disturbance of the machine meets all of them; numbers are medians over
-the steps of all rounds. Of PyTorch's two memory formats the faster one counts for time and the smaller one
-for memory; both run in the first round, later only those whose best step is within a quarter of the faster's.
+the steps of all rounds. Of PyTorch's memory formats, on a GPU also compiled or not, the fastest one counts for time
+and the smallest one for memory; all run in the first round, later only those whose best step is within a quarter
+of the fastest's.
 That both engines compute the same is checked: as many parameters, and the same losses in the first steps.
 """
 import argparse
@@ -18,14 +19,15 @@ import statistics
 import subprocess
 import sys
 
-from tables import print_layers, print_steps
+from tables import print_gpu_steps, print_layers, print_steps
 
 BUILD = "build"
 CLASSES = 20
 STEPS, SECONDS = 2, 0.5  # of one measurement, at least
 OUT_OF_MEMORY = (9, -9)  # exit code of bench_step and peer_torch.py; the kernel's kill
 FORMATS = ("contiguous", "channels_last_3d")
-TOLERANCE = {"float32": 2e-3, "bfloat16": 2e-2}  # of the first losses
+COMPILED = FORMATS + ("channels_last_3d+compile", "channels_last_3d+graphs")
+TOLERANCE = {"float32": 2e-3, "tf32": 5e-3, "bfloat16": 2e-2}  # of the first losses
 MIB = 2**20
 
 NETWORKS = {
@@ -40,6 +42,24 @@ NETWORKS = {
 }
 EXTENTS = ("48x64x48", "64x64x64")
 FULL_EXTENTS = ("128x128x128",)
+GPU_EXTENTS = ("64x64x64", "128x128x128")
+
+
+class Plan:
+    """What is measured on a device: extents, precisions that are ours and PyTorch's, and PyTorch's ways."""
+
+    def __init__(self, device, extents, ours, theirs, formats):
+        self.device, self.extents, self.ours, self.theirs, self.formats = device, extents, ours, theirs, formats
+
+    @property
+    def is_gpu(self):
+        return self.device != "cpu"
+
+
+PLANS = {
+    "cpu": Plan("cpu", EXTENTS, ("float32",), ("float32", "bfloat16"), FORMATS),
+    "cuda": Plan("cuda", GPU_EXTENTS, tuple(TOLERANCE), tuple(TOLERANCE), COMPILED),
+}
 
 
 def progress(text):
@@ -61,9 +81,10 @@ def limit_memory():
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def run(command):
+def run(command, limit=limit_memory):
     """The JSON lines that a program prints; None where memory is not enough. If it fails, so do we."""
-    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=limit_memory)
+    environment = {**os.environ, "SEGNAS3D_PLUGINS": BUILD}
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=limit, env=environment)
     if process.returncode in OUT_OF_MEMORY:
         return None
     if process.returncode != 0:
@@ -92,11 +113,13 @@ class Series:
         self.fits = True  # in memory; and its losses are numbers
 
     def measure(self, threads):
+        device = self.case.plan.device
         work = [self.case.arch, self.case.extent, str(CLASSES), str(threads), str(STEPS), str(SECONDS)]
         if self.engine == "segnas3d":
-            results = run([f"{BUILD}/bench/bench_step", *work])
+            command = [f"{BUILD}/bench/bench_step", *work, device, self.precision.replace("bfloat", "bf")]
         else:
-            results = run([sys.executable, "bench/peer_torch.py", *work, self.precision, self.format])
+            command = [sys.executable, "bench/peer_torch.py", *work, self.precision, self.format, device]
+        results = run(command, None if self.case.plan.is_gpu else limit_memory)
         result = results[0] if results is not None else {"losses": []}
         self.fits = results is not None and not any(map(math.isnan, result["losses"]))
         if self.fits:
@@ -123,14 +146,14 @@ class Series:
 class Case:
     """A network at an extent, and what is measured of it: ours first."""
 
-    def __init__(self, network, arch, extent):
-        self.network, self.arch, self.extent = network, arch, extent
+    def __init__(self, network, arch, extent, plan):
+        self.network, self.arch, self.extent, self.plan = network, arch, extent, plan
         self.title = f"{network} {extent}"
         self.parameters = parameters_of(arch)
-        self.ours = Series(self, "segnas3d", "float32")
-        self.ways = [[self.ours]]  # each a row of the results: its fastest series
-        for precision in TOLERANCE:
-            self.ways.append([Series(self, "pytorch", precision, name) for name in FORMATS])
+        self.ways = [[Series(self, "segnas3d", precision)] for precision in plan.ours]
+        self.ours = self.ways[0][0]
+        for precision in plan.theirs:  # each way is a row of the results: its fastest series
+            self.ways.append([Series(self, "pytorch", precision, name) for name in plan.formats])
 
     def check(self, series, parameters):
         """Forward, backward and update of a peer must do what ours do."""
@@ -149,7 +172,7 @@ class Case:
         return [series for series in found if series.fits]
 
     def rows(self):
-        """Rows of build/bench.json: ours, PyTorch in float32 and in bfloat16."""
+        """Rows of build/bench.json: ours in each precision, PyTorch in each."""
         return [self.row(way) for way in self.ways]
 
     def row(self, way):
@@ -175,8 +198,9 @@ class Case:
 
 def compare_steps(options, words):
     """False where nothing is meant."""
-    extents = EXTENTS + (FULL_EXTENTS if options.full else ())
-    cases = [Case(network, arch, extent) for network, arch in NETWORKS.items() for extent in extents]
+    plan = PLANS[options.device]
+    extents = plan.extents + (FULL_EXTENTS if options.full and not plan.is_gpu else ())
+    cases = [Case(network, arch, extent, plan) for network, arch in NETWORKS.items() for extent in extents]
     cases = [case for case in cases if all(word in f"{case.title} {case.arch}" for word in words)]
     if not cases:
         return False
@@ -184,9 +208,14 @@ def compare_steps(options, words):
         for case in cases:
             progress(f"round {number} of {options.rounds}: {case.title}")
             for series in case.contenders():
-                series.measure(options.threads)
-        save("bench.json", [row for case in cases for row in case.rows()])
-    print_steps([row for case in cases for row in case.rows()], CLASSES, options.threads)
+                if series.engine == "segnas3d" or not options.alone:
+                    series.measure(options.threads)
+        save("bench_gpu.json" if plan.is_gpu else "bench.json", [row for case in cases for row in case.rows()])
+    rows = [row for case in cases for row in case.rows()]
+    if plan.is_gpu:
+        print_gpu_steps(rows, CLASSES, plan.ours)
+    else:
+        print_steps(rows, CLASSES, options.threads)
     return True
 
 
@@ -227,9 +256,12 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--device", choices=tuple(PLANS), default="cpu")
     options = parser.parse_args()
     words = options.only.split()
-    steps, layers = compare_steps(options, words), compare_layers(options, words)
+    steps = compare_steps(options, words)
+    layers = options.device == "cpu" and compare_layers(options, words)
     if not steps and not layers:
         sys.exit(f"nothing that is measured has all of these words: {options.only}")
 

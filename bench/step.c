@@ -1,13 +1,14 @@
 /*
- * Training steps of one network on the cpu backend, timed: forward, loss and backward of one image, and
+ * Training steps of one network, timed: forward, loss and backward of one image, and
  * Nadam's update; no dropout, and augmentation by the identity. peer_torch.py does the same work in PyTorch,
  * from the same weights, image and labels.
  *
- * Usage: bench_step ARCH DxHxW CLASSES THREADS STEPS SECONDS
- * One step first that is not timed, then at least STEPS steps and at least SECONDS seconds.
+ * Usage: bench_step ARCH DxHxW CLASSES THREADS STEPS SECONDS [DEVICE PRECISION]
+ * The device is the cpu unless another one is named, with the precision of its convolutions. One step first that is not timed, then at least STEPS steps and at least SECONDS seconds.
  *
  * Prints a JSON object: parameters, milliseconds and losses of the steps, peak_bytes (of the process during
- * the steps, above what it had before the network was made), planned_bytes (the memory plan's peak).
+ * the steps, above what it had before the network was made; of a GPU, what is not free on it any more),
+ * planned_bytes (the memory plan's peak).
  * Exit code 9: not enough memory.
  */
 #include <malloc.h>
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/backend.h"
+#include "backend/device.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "bench/pattern.h"
@@ -27,7 +28,16 @@
 
 enum { OUT_OF_MEMORY = 9, MOST_STEPS = 100 };
 
-/* ---- memory of this process ---- */
+typedef struct measurement {
+    sn_arch arch;
+    sn_train_shape shape;
+    const char *device;
+    sn_precision precision;
+    int threads, steps;
+    double seconds;
+} measurement;
+
+/* ---- memory of this process, or of the GPU ---- */
 
 /* A field of /proc/self/status: VmRSS or VmHWM, the memory this process has or has had at most, in bytes. */
 static int64_t resident(const char *field)
@@ -51,6 +61,25 @@ static sn_status forget_peak(sn_error *error)
     if (file == NULL || fputs("5", file) < 0 || fclose(file) != 0)
         return sn_error_set(error, SN_ERR_IO, "/proc/self/clear_refs cannot be written");
     return SN_OK;
+}
+
+/* Memory that is used before a training. */
+static sn_status usage_begin(int64_t *bytes, const measurement *what, sn_error *error)
+{
+    *bytes = resident("VmRSS");
+    return sn_device_is_gpu(what->device) ? sn_device_memory(bytes, what->device, error) : SN_OK;
+}
+
+/* What a training took of it at most; of a GPU, what it has still. */
+static sn_status usage_end(int64_t *bytes, int64_t begin, const measurement *what, sn_error *error)
+{
+    sn_status status = SN_OK;
+    *bytes = resident("VmHWM") - begin;
+    if (sn_device_is_gpu(what->device)) {
+        status = sn_device_memory(bytes, what->device, error);
+        *bytes = begin - *bytes;
+    }
+    return status;
 }
 
 /* ---- a training ---- */
@@ -108,24 +137,24 @@ done:
     return status;
 }
 
-static sn_status training_begin(training *self, const sn_arch *arch, const sn_train_shape *shape, int threads,
-                                sn_error *error)
+static sn_status training_begin(training *self, const measurement *what, sn_error *error)
 {
     static const double identity[3][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}};
     sn_status status;
     double scale;
     sn_train_options options = SN_TRAIN_OPTIONS_INIT;
     options.dropout = 0;
-    *self = (training){.backend = &sn_backend_cpu, .nadam = SN_NADAM_INIT};
-    SN_TRY(self->backend->open(&self->device, &(sn_device_options){.threads = threads}, error));
-    SN_TRY(sn_train_graph_make(&self->graph, arch, shape, &options, SN_RECOMPUTE_CHEAP, SN_F32, error));
+    SN_TRY(
+        sn_device_open(&self->backend, &self->device, what->device, what->precision, what->threads, error));
+    SN_TRY(sn_train_graph_make(&self->graph, &what->arch, &what->shape, &options, SN_RECOMPUTE_CHEAP, SN_F32,
+                               error));
     SN_TRY(sn_executor_create(&self->executor, self->graph.graph, self->backend, self->device, error));
     SN_TRY(sn_executor_initialise(self->executor, options.seed, error));
     for (sn_tensor t = 0; t < sn_graph_tensor_count(self->graph.graph); t++)
         if (is_convolution(&scale, sn_graph_tensor(self->graph.graph, t)))
             SN_TRY(upload_pattern(self, t, scale, error));
     SN_TRY(upload_pattern(self, self->graph.image, 1, error));
-    SN_TRY(upload_labels(self, shape->classes, error));
+    SN_TRY(upload_labels(self, what->shape.classes, error));
     sn_executor_upload(self->executor, self->graph.matrix, identity);
 done:
     return status;
@@ -135,8 +164,7 @@ static void training_end(training *self)
 {
     sn_executor_free(self->executor);
     sn_train_graph_clear(&self->graph);
-    if (self->device != NULL)
-        self->backend->close(self->device);
+    sn_device_close(self->backend, self->device);
 }
 
 static sn_status training_step(training *self, double *loss, sn_error *error)
@@ -156,24 +184,22 @@ done:
 
 /* ---- the measurement ---- */
 
-typedef struct measurement {
-    sn_arch arch;
-    sn_train_shape shape;
-    int threads, steps;
-    double seconds;
-} measurement;
-
 static sn_status measurement_parse(measurement *out, int argc, char **argv, sn_error *error)
 {
     sn_status status = SN_OK;
-    if (argc != 7)
-        return sn_error_set(error, SN_ERR_ARG, "usage: bench_step ARCH DxHxW CLASSES THREADS STEPS SECONDS");
+    if (argc != 7 && argc != 9)
+        return sn_error_set(error, SN_ERR_ARG,
+                            "usage: bench_step ARCH DxHxW CLASSES THREADS STEPS SECONDS [DEVICE PRECISION]");
     *out = (measurement){.shape = {.channels = 1, .classes = atoi(argv[3])},
+                         .device = argc == 9 ? argv[7] : "cpu",
                          .threads = atoi(argv[4]),
                          .steps = atoi(argv[5]),
                          .seconds = atof(argv[6])};
     SN_TRY(sn_arch_parse(&out->arch, argv[1], error));
     SN_TRY(sn_size_parse(out->shape.size, argv[2], error));
+    if (argc == 9)
+        SN_TRY(sn_precision_parse(&out->precision, argv[8], error));
+    SN_TRY(sn_device_precision(&out->precision, out->device, error));
     if (out->shape.size[0] == 0 || out->threads < 1 || out->steps < 1 || out->steps > MOST_STEPS)
         status = sn_error_set(error, SN_ERR_ARG, "an extent, a thread and 1 to %d steps", MOST_STEPS);
 done:
@@ -205,17 +231,18 @@ done:
 static sn_status measure(const measurement *what, sn_error *error)
 {
     sn_status status;
-    training self;
+    training self = {.nadam = SN_NADAM_INIT};
     json_t *result = json_object();
-    int64_t base = resident("VmRSS");
-    SN_TRY(training_begin(&self, &what->arch, &what->shape, what->threads, error));
+    int64_t before, peak;
+    SN_TRY(usage_begin(&before, what, error));
+    SN_TRY(training_begin(&self, what, error));
     SN_TRY(forget_peak(error));
     SN_TRY(run_steps(result, &self, what, error));
+    SN_TRY(usage_end(&peak, before, what, error));
     size_t planned = sn_plan_peak_bytes(sn_executor_plan(self.executor));
     json_object_update_new(result, json_pack("{sI sI sI}", "parameters",
                                              (json_int_t)sn_graph_parameters(self.graph.graph), "peak_bytes",
-                                             (json_int_t)(resident("VmHWM") - base), "planned_bytes",
-                                             (json_int_t)planned));
+                                             (json_int_t)peak, "planned_bytes", (json_int_t)planned));
     json_dumpf(result, stdout, JSON_REAL_PRECISION(9));
     putchar('\n');
 done:

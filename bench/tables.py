@@ -58,6 +58,27 @@ def print_steps(rows, classes, threads):
     print_table(["network", "extent"] + time + memory, lines)
 
 
+def print_gpu_steps(rows, classes, precisions):
+    """Of each case first ours in each precision, then PyTorch in each."""
+    print(
+        f"\nOne training step on the GPU (one image of 1 channel, {classes} classes), memory of the GPU. PyTorch: the\n"
+        "fastest of its formats, compiled or not. x: PyTorch's in ours, more than 1 where ours is less. Of ours the\n"
+        "memory has all that cuDNN loads in it, of PyTorch what its allocator holds.\n"
+    )
+    count = len(precisions)
+    lines = []
+    for first in range(0, len(rows), 2 * count):
+        for ours, torch in zip(rows[first : first + count], rows[first + count : first + 2 * count]):
+            lines.append(
+                [ours["network"], ours["extent"], ours["precision"]]
+                + [number(ours["milliseconds"], 2), number(torch["milliseconds"], 2)]
+                + [ratio(torch["milliseconds"], ours["milliseconds"]), torch.get("format") or "-"]
+                + [number(row, 0) for row in (ours["peak_mib"], ours.get("planned_mib"), torch["peak_mib"])]
+            )
+    time, memory = ["ours, ms", "PyTorch", "x", "format"], ["ours, MiB", "planned", "PyTorch"]
+    print_table(["network", "extent", "precision"] + time + memory, lines)
+
+
 def print_layers(rows, threads):
     """Rows come in pairs: ours, oneDNN's."""
     directions = ("forward", "backward data", "backward weights")

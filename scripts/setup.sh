@@ -1,19 +1,20 @@
 #!/bin/sh
-# Install the Debian packages that SegNAS3D is built with and, where they are asked for, those of its tests, demo or
-# benchmark. Does nothing where none is missing.
-# usage: setup.sh [test | slurm | demo | bench]
+# Install the Debian packages that SegNAS3D is built with and, where they are asked for, those of its CUDA backend,
+# tests, demo or benchmark. Does nothing where none is missing.
+# usage: setup.sh [cuda | test | slurm | demo | bench]
 set -eu
 
 packages="gcc libc6-dev cmake ninja-build pkg-config libgomp1
   libnlopt-dev libnifti2-dev zlib1g-dev libsqlite3-dev libjansson-dev libxxhash-dev libpng-dev"
 case ${1:-} in
+cuda) packages="$packages g++ python3-pip" ;;
 test) packages="$packages g++ libcmocka-dev libdnnl-dev mricron-data libopenmpi-dev openmpi-bin" ;;
 slurm) packages="$packages libopenmpi-dev openmpi-bin slurm-wlm munge procps" ;;
 demo) packages="$packages mricron-data" ;;
 bench) packages="$packages libdnnl-dev python3-venv" ;;
 "") ;;
 *)
-    echo "usage: setup.sh [test | slurm | demo | bench]" >&2
+    echo "usage: setup.sh [cuda | test | slurm | demo | bench]" >&2
     exit 2
     ;;
 esac

@@ -25,6 +25,10 @@ run_tests() {
     skipped=$((skipped + idle))
 }
 
+# The plug-in for GPUs is built where nvcc and cuDNN are; continuous integration fetches cuDNN.
+if [ "${CI:-}" = true ] || [ -e build/cudnn ]; then
+    scripts/cudnn.sh || true # it says why
+fi
 cmake --preset release -DBUILD_TESTING=ON -DSEGNAS3D_WERROR=ON
 cmake --build --preset release --target all bench_conv bench_step bench_layers # what measures shall build, too
 cmake --preset sanitize
@@ -46,6 +50,11 @@ if [ -n "${SEGNAS3D_SHARED_DATA:-}" ]; then
     echo "  data sets in SEGNAS3D_SHARED_DATA: yes"
 else
     echo "  data sets in SEGNAS3D_SHARED_DATA: no, the variable is not set"
+fi
+if [ -e build/segnas3d-cuda.so ]; then
+    echo "  the plug-in for GPUs is built: yes"
+else
+    echo "  the plug-in for GPUs is built: no, nvcc and cuDNN are needed (make cuda)"
 fi
 if [ "$skipped" -gt 0 ]; then
     echo "$skipped skipped"

@@ -13,7 +13,7 @@
 
 typedef struct inspect_options {
     const char *subject; /* a model's file or a study's folder, or NULL */
-    const char *arch, *net, *device;
+    const char *arch, *net, *device, *precision;
     int64_t size[3];           /* -1: not given */
     int64_t classes, channels; /* 0: not given */
     bool json, dot;
@@ -48,7 +48,8 @@ static sn_status parse(inspect_options *options, int argc, char **argv, sn_error
          255, false},
         {"channels", 0, CLI_INTEGER, "N", &options->channels, "channels of the image (default 1)", 1, 1024,
          false},
-        {"device", 0, CLI_CHOICE, "cpu", &options->device, "device that memory is planned for", 0, 0, false},
+        cli_option_device(&options->device, 1, "device that memory is planned for"),
+        cli_option_precision(&options->precision),
         {"json", 0, CLI_FLAG, NULL, &options->json, "print JSON", 0, 0, false},
         {"dot", 0, CLI_FLAG, NULL, &options->dot, "print the block graph for Graphviz", 0, 0, false},
         {.name = NULL},
@@ -90,6 +91,7 @@ static sn_status model_print(const inspect_options *options, inspect_form form, 
     sn_model model = {0};
     json_t *labels = NULL, *preprocessing = NULL;
     inspect_network network = {.device = options->device};
+    SN_TRY(cli_precision_resolve(&network.precision, options->precision, network.device, error));
     SN_TRY(sn_model_load(&model, options->subject, error));
     SN_TRY(sn_label_table_to_json(&labels, model.labels, error));
     SN_TRY(sn_preprocessing_to_json(&preprocessing, &model.preprocessing, error));
@@ -125,13 +127,15 @@ static sn_status network_print(const inspect_options *options, inspect_form form
     };
     if (options->size[0] > 0)
         memcpy(network.size, options->size, sizeof network.size);
-    sn_status status = arch_of_options(&network.arch, options, error);
+    sn_status status = cli_precision_resolve(&network.precision, options->precision, network.device, error);
+    if (status == SN_OK)
+        status = arch_of_options(&network.arch, options, error);
     return status == SN_OK ? inspect_network_print(&network, form, error) : status;
 }
 
 sn_status cmd_inspect(cli_context *context, int argc, char **argv, sn_error *error)
 {
-    inspect_options options = {.device = "cpu", .size = {-1, -1, -1}};
+    inspect_options options = {.device = "cpu", .precision = "auto", .size = {-1, -1, -1}};
     (void)context;
     sn_status status = parse(&options, argc, argv, error);
     if (status != SN_OK)

@@ -17,7 +17,7 @@
 #include "volume/nifti.h"
 
 typedef struct predict_options {
-    const char *model, *output, *split, *device;
+    const char *model, *output, *split, *device, *precision;
     char **images; /* (image_count) operands after the model */
     int image_count;
     int64_t memory, threads;
@@ -44,10 +44,14 @@ static sn_status parse(predict_options *options, int argc, char **argv, sn_error
         {"split", 0, CLI_CHOICE, "train|val|test|all", &options->split,
          "of a data set: which cases of the split that the model was trained with", 0, 0, false},
         {"memory", 'm', CLI_MEMORY, "SIZE", &options->memory,
-         "budget, e.g. 4G; larger images go in tiles; default: nine tenths of the machine's", 0, 0, false},
+         "budget, e.g. 4G; larger images go in tiles; default: nine tenths of the machine's, or of what is "
+         "free on "
+         "the GPU",
+         0, 0, false},
         {"threads", 't', CLI_INTEGER, "N", &options->threads,
          "processor threads; the result does not depend on it", 1, 4096, false},
-        {"device", 0, CLI_CHOICE, "cpu", &options->device, "what computes", 0, 0, false},
+        cli_option_device(&options->device, 1, "what computes"),
+        cli_option_precision(&options->precision),
         {.name = NULL},
     };
     const cli_syntax syntax = {
@@ -334,19 +338,22 @@ static sn_status predict_all(cli_context *context, const subjects *all, sn_predi
 sn_status cmd_predict(cli_context *context, int argc, char **argv, sn_error *error)
 {
     sn_status status;
-    predict_options options = {.split = "test", .device = "cpu", .threads = sn_threads_default()};
+    predict_options options = {
+        .split = "test", .device = "cpu", .precision = "auto", .threads = sn_threads_default()};
     sn_model model = {0};
     sn_predictor *predictor = NULL;
     sn_dataset *dataset = NULL;
     subjects all = {0};
     bool made = false; /* the folder, here */
     SN_TRY(parse(&options, argc, argv, error));
+    sn_predictor_options how = {
+        .device = options.device, .threads = (int)options.threads, .memory = options.memory};
+    SN_TRY(cli_precision_resolve(&how.precision, options.precision, how.device, error));
+    if (how.memory == 0)
+        SN_TRY(cli_memory_default(&how.memory, how.device, error));
     SN_TRY(sn_model_load(&model, options.model, error));
     SN_TRY(subjects_collect(&all, &dataset, &model, &options, error));
     SN_TRY(outputs_check(&all, options.output, error));
-    sn_predictor_options how = {.device = options.device,
-                                .threads = (int)options.threads,
-                                .memory = options.memory != 0 ? options.memory : cli_memory_default()};
     SN_TRY(sn_predictor_create(&predictor, &model, options.model, &how, error));
     made = !sn_path_exists(options.output);
     SN_TRY(sn_folder_create(options.output, error));

@@ -98,7 +98,7 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
          "try space, algorithm and workers without a data set: trainings that last so long and mean nothing",
          0, 1e6, false},
     };
-    cli_training_table(table + 11, &options->training);
+    cli_training_table(table + 11, &options->training, SN_DEVICE_GPUS);
     const cli_syntax syntax = {
         .command = "search",
         .usage = "(DATASET | --simulate SECONDS) -o STUDY [--space SPACE] [--iterations N]",
@@ -149,14 +149,17 @@ done:
     return status;
 }
 
-/* The memory budget: the option's, else the study's from its beginning, else the machine's; resolved once. */
-static sn_status resolve_memory(int64_t *memory, sn_study *study, sn_error *error)
+/* The memory budget: the option's, else the study's from its beginning, else the device's; resolved once. */
+static sn_status resolve_memory(int64_t *memory, sn_study *study, const char *device, sn_error *error)
 {
     json_t *stored = NULL;
     if (*memory != 0)
         return SN_OK;
     sn_status status = sn_study_setting_get(&stored, study, "memory", error);
-    *memory = stored == NULL ? cli_memory_default() : json_integer_value(stored);
+    if (status == SN_OK && stored == NULL)
+        status = cli_memory_default(memory, device, error);
+    else
+        *memory = json_integer_value(stored);
     json_decref(stored);
     return status;
 }
@@ -189,6 +192,20 @@ static sn_status warm_start(double **start, sn_study *study, const sn_space *spa
     return sn_warm_start(start, study, options->warm_start, space, error);
 }
 
+/* "cpu" or "cuda bf16". That a precision is said of a GPU only is no setting that is missing. */
+static sn_status device_setting(json_t *settings, const char *device, sn_precision precision, sn_error *error)
+{
+    char *text = NULL;
+    const char *kind = sn_device_kind(device);
+    sn_status status = precision == SN_PRECISION_AUTO
+                           ? sn_string_copy(&text, kind, error)
+                           : sn_string_format(&text, error, "%s %s", kind, sn_precision_name(precision));
+    json_object_del(settings, "precision");
+    json_object_set_new(settings, "device", json_string(text));
+    sn_free(text);
+    return status;
+}
+
 /* All that the trajectory depends on, as the study keeps it; of what differs, the first is named. */
 static sn_status settings_agree(sn_study *study, const sn_trials *trials, double trial_hours, sn_error *error)
 {
@@ -203,7 +220,7 @@ static sn_status settings_agree(sn_study *study, const sn_trials *trials, double
     json_object_del(data, "fingerprint");
     json_object_update(settings, data);
     json_object_set_new(settings, "memory", json_integer(trials->run.memory));
-    json_object_set_new(settings, "device", json_string(trials->run.device));
+    SN_TRY(device_setting(settings, trials->run.device, trials->run.options.precision, error));
     json_object_set_new(settings, "trial_hours", json_real(trial_hours));
     json_object_set_new(settings, "loss_exponent", json_real(trials->run.options.loss_exponent));
     SN_TRY(sn_study_settings_agree(study, settings, error));
@@ -235,11 +252,26 @@ done:
     return status;
 }
 
-/* Bytes that the plans of all trainings under way may have together. */
-static int64_t memory_of_all(const search_options *options, int64_t budget)
+/*
+ * How many places there are, and what the plans of the trainings at one may have together, in bytes: all are at
+ * one place, the machines, or each GPU is one. Which GPUs other machines have is not known here: no limit.
+ */
+static sn_status places_find(cli_searching *searching, const search_options *options, int64_t budget,
+                             sn_error *error)
 {
-    int64_t all = options->ranks != NULL ? sn_ranks_memory(options->ranks) / 10 * 9 : cli_memory_default();
-    return budget > all ? budget : all;
+    sn_status status = SN_OK;
+    const char *device = options->training.device;
+    if (options->ranks != NULL && sn_device_is_gpu(device))
+        return SN_OK;
+    if (options->ranks != NULL) {
+        searching->memory = sn_ranks_memory(options->ranks) / 10 * 9;
+    } else {
+        SN_TRY(sn_device_count(&searching->places, device, error));
+        SN_TRY(cli_memory_default(&searching->memory, device, error));
+    }
+    searching->memory = budget > searching->memory ? budget : searching->memory;
+done:
+    return status;
 }
 
 /* ---- the best network's model ---- */
@@ -288,9 +320,9 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
         .iterations = (int)options->iterations,
         .workers = workers,
         .epochs = trials->run.options.epochs,
-        .memory = memory_of_all(options, trials->run.memory),
         .deadline = deadline(options),
     };
+    SN_TRY(places_find(&searching, options, trials->run.memory, error));
     SN_TRY(sn_stopping_parse(&searching.stopping, options->stop_early, searching.epochs, error));
     if (options->ranks == NULL && workers > 1 && workers * threads > cores)
         sn_log(SN_LOG_WARNING, "%d workers of %d threads share %d cores; fewer of either are faster", workers,
@@ -324,7 +356,7 @@ static sn_status search_dataset(cli_context *context, sn_study **study, const sn
     }
     SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
     SN_TRY(sn_study_open(study, options->output, error));
-    SN_TRY(resolve_memory(&trials.run.memory, *study, error));
+    SN_TRY(resolve_memory(&trials.run.memory, *study, trials.run.device, error));
     SN_TRY(settings_agree(*study, &trials, options->trial_hours, error));
     cli_training_announce(&task);
     SN_TRY(sn_path_join(&cache, options->output, "cache", error));

@@ -28,7 +28,7 @@ static sn_status parse(const char **dataset, train_options *options, int argc, c
          "train this one, e.g. \"n=21 p=3 sup=1 res=0 nodes=3 ops=2,0,2\"", 0, 0, false},
         {"net", 0, CLI_CHOICE, "unet3d|vnet", &options->net, "train a published network", 0, 0, false},
     };
-    cli_training_table(table + 4, &options->training);
+    cli_training_table(table + 4, &options->training, 1);
     const cli_syntax syntax = {
         .command = "train",
         .usage = "DATASET -o MODEL (--study STUDY | --arch TEXT | --net unet3d|vnet)",
@@ -266,7 +266,8 @@ sn_status cmd_train(cli_context *context, int argc, char **argv, sn_error *error
     SN_TRY(cli_training_apply(&task_options, &run, &options.training, dataset, error));
     sn_train_options_adopt(&run.options, &reals);
     SN_TRY(workplace_name(&part, options.output, error));
-    run.memory = run.memory == 0 ? cli_memory_default() : run.memory;
+    if (run.memory == 0)
+        SN_TRY(cli_memory_default(&run.memory, run.device, error));
     run.checkpoint = part.checkpoint;
     SN_TRY(sn_task_prepare(&task, &task_options, context->progress, error));
     SN_TRY(sn_task_key(key, &task, &run, error));

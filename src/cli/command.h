@@ -27,6 +27,6 @@ typedef struct cli_command {
     bool goes_on; /* interrupted, the same command goes on where it was; else it begins again */
 } cli_command;
 
-cli_run cmd_check, cmd_evaluate, cmd_inspect, cmd_predict, cmd_search, cmd_synth, cmd_train;
+cli_run cmd_check, cmd_devices, cmd_evaluate, cmd_inspect, cmd_predict, cmd_search, cmd_synth, cmd_train;
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "arch/arch.h"
+#include "backend/device.h"
 #include "base/status.h"
 
 typedef enum inspect_form { INSPECT_TEXT, INSPECT_JSON, INSPECT_DOT } inspect_form;
@@ -18,7 +19,8 @@ typedef struct inspect_network {
     int channels, classes;
     int64_t size[3];    /* D, H, W of the image, voxels */
     const char *device; /* that memory is planned for */
-    json_t *more;       /* object: fields to add to the JSON form; may be NULL */
+    sn_precision precision;
+    json_t *more; /* object: fields to add to the JSON form; may be NULL */
 } inspect_network;
 
 /**

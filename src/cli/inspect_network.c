@@ -2,7 +2,7 @@
 
 #include "arch/build.h"
 #include "arch/draw.h"
-#include "backend/backend.h"
+#include "backend/device.h"
 #include "base/memory.h"
 #include "cli/inspect.h"
 #include "nn/fold.h"
@@ -36,18 +36,15 @@ static sn_status predict_plan(int64_t *peak_bytes, const inspect_network *networ
     sn_device *device = NULL;
     sn_graph *graph = NULL;
     sn_plan plan = {0};
-    const sn_device_options how = {.threads = 1}; /* the plan does not depend on it */
     SN_TRY(prediction_create(&graph, network, error));
     SN_TRY(sn_fold_graph(graph, error));
-    SN_TRY(sn_backend_find(&backend, network->device, error));
-    SN_TRY(backend->open(&device, &how, error));
+    SN_TRY(sn_device_open(&backend, &device, network->device, network->precision, 1, error));
     SN_TRY(sn_plan_make(&plan, graph, backend, device, error));
     *peak_bytes = (int64_t)sn_plan_peak_bytes(&plan);
 done:
     sn_plan_clear(&plan);
     sn_graph_free(graph);
-    if (device != NULL)
-        backend->close(device);
+    sn_device_close(backend, device);
     return status;
 }
 
@@ -56,9 +53,10 @@ static sn_status facts_collect(network_facts *facts, const inspect_network *netw
 {
     sn_status status;
     sn_train_memory kept, recomputed;
-    const sn_train_options options = SN_TRAIN_OPTIONS_INIT;
+    sn_train_options options = SN_TRAIN_OPTIONS_INIT;
     const int64_t *size = network->size;
     const sn_train_shape shape = {network->channels, network->classes, {size[0], size[1], size[2]}};
+    options.precision = network->precision;
     SN_TRY(sn_arch_key(facts->key, &network->arch, network->channels, network->classes, error));
     SN_TRY(
         sn_arch_summarise(&facts->summary, &network->arch, network->channels, size, network->classes, error));

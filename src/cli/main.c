@@ -23,6 +23,7 @@ static const cli_command commands[] = {
     {"predict", "segment images", cmd_predict, false},
     {"evaluate", "compare predictions with the truth", cmd_evaluate, false},
     {"inspect", "describe a network before it is trained", cmd_inspect, false},
+    {"devices", "list what can compute here: the processor, GPUs", cmd_devices, false},
     {"synth", "make a cohort by deforming one labelled volume", cmd_synth, false},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "dataset/preprocess.h"
 
 enum { HELP_COLUMN = 28, HELP_WIDTH = 80, WORD_BYTES = 64, MAX_SUGGESTIONS = 64 };
@@ -34,9 +33,11 @@ sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error)
                         "\"%s\" is not an amount of memory of at least 1M, such as 512M or 16G", text);
 }
 
-int64_t cli_memory_default(void)
+sn_status cli_memory_default(int64_t *bytes, const char *device, sn_error *error)
 {
-    return sn_memory_available() / 10 * 9;
+    sn_status status = sn_device_memory(bytes, device, error);
+    *bytes = *bytes / 10 * 9;
+    return status;
 }
 
 static sn_status number_parse(double *value, const cli_option *option, const char *text, sn_error *error)
@@ -58,7 +59,7 @@ static sn_status number_parse(double *value, const cli_option *option, const cha
                         option->minimum, option->maximum);
 }
 
-/* `list` is "cpu|cuda:0"; true where `text` is one of its words. */
+/* `list` is "cpu|cuda"; true where `text` is one of its words. */
 static bool choice_has(const char *list, const char *text)
 {
     size_t length = strlen(text);
@@ -88,6 +89,11 @@ static sn_status value_set(const cli_option *option, const char *text, sn_error 
             return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not one of %s", text, option->value);
         *(const char **)option->target = text;
         break;
+    case CLI_DEVICE:
+        if (!sn_device_is_name(text, (int)option->maximum))
+            return sn_error_set(error, SN_ERR_ARG, "\"%s\" is not one of %s", text, option->value);
+        *(const char **)option->target = text;
+        break;
     case CLI_INTEGER:
         status = number_parse(&number, option, text, error);
         if (status == SN_OK)
@@ -104,6 +110,35 @@ static sn_status value_set(const cli_option *option, const char *text, sn_error 
         return cli_memory_parse(option->target, text, error);
     }
     return status;
+}
+
+/* ---- rows that several commands have ---- */
+
+cli_option cli_option_device(const char **target, int gpus, const char *help)
+{
+    const char *value = gpus > 1 ? "cpu|cuda|cuda:N,..." : "cpu|cuda|cuda:N";
+    return (cli_option){.name = "device",
+                        .kind = CLI_DEVICE,
+                        .value = value,
+                        .target = target,
+                        .help = help,
+                        .maximum = gpus};
+}
+
+cli_option cli_option_precision(const char **target)
+{
+    return (cli_option){.name = "precision",
+                        .kind = CLI_CHOICE,
+                        .value = "auto|float32|tf32|bf16",
+                        .target = target,
+                        .help = "of a GPU's convolutions; auto: bf16 where it has that, else float32"};
+}
+
+sn_status cli_precision_resolve(sn_precision *precision, const char *text, const char *device,
+                                sn_error *error)
+{
+    sn_status status = sn_precision_parse(precision, text, error);
+    return status == SN_OK ? sn_device_precision(precision, device, error) : status;
 }
 
 /* ---- suggestions ---- */
@@ -195,8 +230,8 @@ static void option_describe(char *text, size_t size, const cli_option *option)
     int length = snprintf(text, size, "%s", option->help);
     char *end = text + length;
     size_t rest = size - (size_t)length;
-    const char *word =
-        option->kind == CLI_TEXT || option->kind == CLI_CHOICE ? *(char **)option->target : NULL;
+    bool is_word = option->kind == CLI_TEXT || option->kind == CLI_CHOICE || option->kind == CLI_DEVICE;
+    const char *word = is_word ? *(char **)option->target : NULL;
     if (word != NULL)
         snprintf(end, rest, " (default %s)", word);
     else if (option->kind == CLI_INTEGER && *(int64_t *)option->target >= option->minimum)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/device.h"
 #include "base/status.h"
 
 /* What an option takes, and the type its target points to. */
@@ -18,13 +19,14 @@ typedef enum cli_kind {
     CLI_SIZE,    /* int64_t[3], D H W: "128", "48x64x48", or "auto", which is 0 0 0 */
     CLI_MEMORY,  /* int64_t bytes: "16G", "512M" */
     CLI_CHOICE,  /* const char *: one of the words that `value` lists, split by '|' */
+    CLI_DEVICE,  /* const char *: "cpu", "cuda", or up to `maximum` GPUs: "cuda:1", "cuda:0,2" */
 } cli_kind;
 
 typedef struct cli_option {
     const char *name; /* without the dashes; NULL ends the table */
     char letter;      /* short form, or 0 */
     cli_kind kind;
-    const char *value;       /* how help and messages call the value: "N", "cpu|cuda:0"; NULL for a flag */
+    const char *value;       /* how help and messages call the value: "N", "cpu|cuda"; NULL for a flag */
     void *target;            /* what is set; its value before parsing is the default */
     const char *help;        /* what it does, without a full stop */
     double minimum, maximum; /* CLI_INTEGER, CLI_NUMBER: both 0 means no limits */
@@ -49,11 +51,22 @@ typedef struct cli_syntax {
  */
 sn_status cli_parse(int *operands, const cli_syntax *syntax, int argc, char **argv, sn_error *error);
 
+/** The row of --device, which may name up to `gpus` GPUs. */
+cli_option cli_option_device(const char **target, int gpus, const char *help);
+
+/** The row of --precision. */
+cli_option cli_option_precision(const char **target);
+
+/** What --precision means on a device, as sn_device_precision makes it definite. */
+sn_status cli_precision_resolve(sn_precision *precision, const char *text, const char *device,
+                                sn_error *error);
+
 /** Parse bytes, at least 1M: digits, perhaps a fraction, and K, M, G or T (powers of 1024; "GiB" is "G"). */
 sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error);
 
-/** The budget where --memory is not given: nine tenths of what this process may use, in bytes. */
-int64_t cli_memory_default(void);
+/** The budget where --memory is not given: nine tenths of what this process may use, or of what is free on the
+ * GPU, in bytes. */
+sn_status cli_memory_default(int64_t *bytes, const char *device, sn_error *error);
 
 /** The word of `count` words nearest to `word` by edit distance, or NULL where none is near enough to
  * suggest. */

@@ -81,6 +81,7 @@ static sn_status run(sn_search_state *state, sn_study *study, const cli_searchin
     const sn_search_options options = {.iterations = self->iterations,
                                        .stopping = self->stopping,
                                        .workers = self->workers,
+                                       .places = self->places,
                                        .memory = self->memory,
                                        .deadline = self->deadline,
                                        .observer = observer};

@@ -17,7 +17,8 @@ typedef struct cli_searching {
     sn_stopping_settings stopping;
     const double *start; /* the first question; NULL: the middle of the bounds */
     int epochs;          /* of a training, to show */
-    int64_t memory;      /* as sn_search_options has it */
+    int places;          /* as sn_search_options has them */
+    int64_t memory;      /* likewise */
     double deadline;     /* likewise */
 } cli_searching;
 

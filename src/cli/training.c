@@ -20,10 +20,11 @@ cli_training cli_training_defaults(void)
         .loss = "explog",
         .loss_exponent = train.loss_exponent,
         .device = "cpu",
+        .precision = "auto",
     };
 }
 
-void cli_training_table(cli_option *table, cli_training *options)
+void cli_training_table(cli_option *table, cli_training *options, int gpus)
 {
     const cli_option rows[] = {
         {"size", 's', CLI_SIZE, "S|DxHxW|auto", options->size,
@@ -53,10 +54,13 @@ void cli_training_table(cli_option *table, cli_training *options)
         {"loss-exponent", 0, CLI_NUMBER, "R", &options->loss_exponent, "of the exponential logarithmic loss",
          sn_real_describe(SN_REAL_LOSS_EXPONENT)->min, sn_real_describe(SN_REAL_LOSS_EXPONENT)->max, false},
         {"memory", 'm', CLI_MEMORY, "SIZE", &options->memory,
-         "budget of one training, e.g. 16G; default: nine tenths of the machine's", 0, 0, false},
+         "budget of one training, e.g. 16G; default: nine tenths of the machine's, or of what is free on the "
+         "GPU",
+         0, 0, false},
         {"threads", 't', CLI_INTEGER, "N", &options->threads,
          "processor threads; the result does not depend on it", 1, 4096, false},
-        {"device", 0, CLI_CHOICE, "cpu", &options->device, "what computes", 0, 0, false},
+        cli_option_device(&options->device, gpus, "what computes"),
+        cli_option_precision(&options->precision),
     };
     _Static_assert(sizeof rows / sizeof *rows == CLI_TRAINING_OPTIONS, "training.h says how many");
     memcpy(table, rows, sizeof rows);
@@ -83,6 +87,7 @@ sn_status cli_training_apply(sn_task_options *task, sn_task_run *run, const cli_
     run->device = options->device;
     run->threads = (int)options->threads;
     run->memory = options->memory;
+    SN_TRY(cli_precision_resolve(&run->options.precision, options->precision, options->device, error));
     SN_TRY(sn_loss_parse(&run->options.loss, options->loss, error));
     if (run->options.loss != SN_LOSS_EXPLOG && options->loss_exponent != SN_TRAIN_LOSS_EXPONENT)
         status = sn_error_set(error, SN_ERR_ARG, "option --loss-exponent: the loss %s has none; leave it out",

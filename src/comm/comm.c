@@ -1,12 +1,10 @@
 #include "comm/comm.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
+#include "base/plugin.h"
 #include "comm/plugin.h"
 
 struct sn_comm {
@@ -61,27 +59,20 @@ bool sn_comm_is_first(void)
 
 /* ---- meeting and parting ---- */
 
-/* The plug-in lies beside the program. */
 static sn_status plugin_load(const sn_comm_plugin **plugin, sn_error *error)
 {
-    char path[PATH_MAX] = "";
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - sizeof "segnas3d-mpi.so");
-    char *name = length < 0 ? NULL : strrchr(path, '/');
-    void *library = NULL;
-    *plugin = NULL;
-    if (name != NULL) {
-        strcpy(name + 1, "segnas3d-mpi.so");
-        library = dlopen(path, RTLD_NOW | RTLD_GLOBAL); /* MPI loads parts of itself that look for it */
-    }
-    if (library == NULL)
-        return sn_error_set(error, SN_ERR_UNSUPPORTED,
-                            "%d processes were started together, but MPI cannot be loaded: %.600s; install "
-                            "libopenmpi-dev and build again, or start one process",
-                            sn_comm_started(), dlerror());
-    *plugin = dlsym(library, SN_COMM_PLUGIN);
-    if (*plugin == NULL || (*plugin)->version != SN_COMM_PLUGIN_VERSION)
-        return sn_error_set(error, SN_ERR_UNSUPPORTED, "%s is of another version; build again", path);
-    return SN_OK;
+    static const sn_plugin_options mpi = {.file = "segnas3d-mpi.so",
+                                          .symbol = SN_COMM_PLUGIN,
+                                          .version = SN_COMM_PLUGIN_VERSION,
+                                          .global = true}; /* parts that MPI loads look for its symbols */
+    sn_error cause = SN_ERROR_INIT;
+    sn_status status = sn_plugin_load(plugin, &mpi, &cause);
+    if (status == SN_OK)
+        return SN_OK;
+    return sn_error_set(error, SN_ERR_UNSUPPORTED,
+                        "%d processes were started together, but MPI cannot be loaded: %.600s; install "
+                        "libopenmpi-dev and build again, or start one process",
+                        sn_comm_started(), cause.text);
 }
 
 static sn_status job_join(sn_comm *self, sn_error *error)

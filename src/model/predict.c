@@ -45,8 +45,7 @@ void sn_predictor_free(sn_predictor *self)
     if (self == NULL)
         return;
     unbind(self);
-    if (self->device != NULL)
-        self->backend->close(self->device);
+    sn_device_close(self->backend, self->device);
     sn_free(self);
 }
 
@@ -113,8 +112,8 @@ sn_status sn_predictor_create(sn_predictor **predictor, const sn_model *model, c
     self->model = model;
     self->source = source;
     self->options = *options;
-    SN_TRY(sn_backend_find(&self->backend, options->device, error));
-    SN_TRY(self->backend->open(&self->device, &(sn_device_options){.threads = options->threads}, error));
+    SN_TRY(sn_device_open(&self->backend, &self->device, options->device, options->precision,
+                          options->threads, error));
     SN_TRY(make_graph(&graph, self, model->preprocessing.size, error));
     SN_TRY(sn_weights_check(&model->weights, graph, SN_WEIGHTS_NETWORK, source, error));
     *predictor = self;

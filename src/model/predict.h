@@ -8,6 +8,7 @@
 #ifndef SN_MODEL_PREDICT_H
 #define SN_MODEL_PREDICT_H
 
+#include "backend/device.h"
 #include "base/progress.h"
 #include "model/model.h"
 #include "volume/volume.h"
@@ -15,9 +16,10 @@
 typedef struct sn_predictor sn_predictor;
 
 typedef struct sn_predictor_options {
-    const char *device; /* as sn_backend_find */
-    int threads;        /* >= 1 */
-    int64_t memory;     /* budget in bytes for the network's tensors; 0: none */
+    const char *device; /* as sn_device_open */
+    sn_precision precision;
+    int threads;    /* >= 1 */
+    int64_t memory; /* budget in bytes for the network's tensors; 0: none */
 } sn_predictor_options;
 
 typedef struct sn_prediction_info {

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "arch/build.h"
+#include "backend/device.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
@@ -21,13 +22,13 @@ static sn_status measure_image(double *seconds, const sn_trials *trials, const s
     sn_device *device = NULL;
     sn_train_graph graph = {0};
     sn_executor *executor = NULL;
+    const sn_task_run *run = &trials->run;
     sn_train_shape shape = sn_task_shape(trials->task);
     double start = 0;
-    SN_TRY(sn_backend_find(&backend, trials->run.device, error));
-    SN_TRY(backend->open(&device, &(sn_device_options){.threads = trials->run.threads}, error));
-    SN_TRY(sn_train_graph_make(&graph, arch, &shape, &trials->run.options, recompute, SN_F32, error));
+    SN_TRY(sn_device_open(&backend, &device, run->device, run->options.precision, run->threads, error));
+    SN_TRY(sn_train_graph_make(&graph, arch, &shape, &run->options, recompute, SN_F32, error));
     SN_TRY(sn_executor_create(&executor, graph.graph, backend, device, error));
-    SN_TRY(sn_executor_initialise(executor, trials->run.options.seed, error));
+    SN_TRY(sn_executor_initialise(executor, run->options.seed, error));
     for (int i = 0; i < WARM_UP + MEASURED; i++) {
         SN_TRY(sn_interrupt_check(error));
         start = i == WARM_UP ? sn_clock_now() : start;
@@ -38,8 +39,7 @@ static sn_status measure_image(double *seconds, const sn_trials *trials, const s
 done:
     sn_executor_free(executor);
     sn_train_graph_clear(&graph);
-    if (device != NULL)
-        backend->close(device);
+    sn_device_close(backend, device);
     return status;
 }
 

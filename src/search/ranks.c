@@ -61,6 +61,15 @@ static void group_stop(sn_ranks *self, int g)
                       json_pack("{s:I}", "stop", (json_int_t)self->groups[g].serial), NULL);
 }
 
+/* Which of the relays on its host a rank is. */
+static int seat_of(const sn_ranks *self, int rank)
+{
+    int seat = 0;
+    for (int other = 1; other < rank; other++)
+        seat += strcmp(self->stations[other - 1].host, self->stations[rank - 1].host) == 0;
+    return seat;
+}
+
 /* The order to begin: to all, but each member has a log of its own. */
 static sn_status order_send(sn_ranks *self, int g, int member, json_t *ranks, sn_error *error)
 {
@@ -73,8 +82,9 @@ static sn_status order_send(sn_ranks *self, int g, int member, json_t *ranks, sn
     else
         SN_TRY(sn_string_format(&log, error, "%.*s-%d%s", (int)(dot - path), path, member, dot));
     SN_TRY(sn_relay_send(self->comm, rank_of(self, g, member),
-                         json_pack("{s:{s:I, s:O, s:O, s:s, s:f, s:I}}", "begin", "serial",
-                                   (json_int_t)to->serial, "ranks", ranks, "job", to->job, "log", log,
+                         json_pack("{s:{s:I, s:O, s:i, s:O, s:s, s:f, s:I}}", "begin", "serial",
+                                   (json_int_t)to->serial, "ranks", ranks, "seat",
+                                   seat_of(self, rank_of(self, g, member)), "job", to->job, "log", log,
                                    "limit_seconds", to->options.limit_seconds, "memory_limit",
                                    (json_int_t)to->options.memory_limit),
                          error));

@@ -200,6 +200,7 @@ static sn_status worker_begin(relay *self, const json_t *order, sn_error *error)
     SN_TRY(sn_json_object(&job, order, "job", "begin", error));
     SN_TRY(worker_options(&options, self, order, error));
     self->first = json_integer_value(json_array_get(ranks, 0)) == sn_comm_rank(self->comm);
+    json_object_set(job, "seat", json_object_get(order, "seat"));
     if (json_array_size(ranks) > 1)
         SN_TRY(group_join(&connection, self, job, ranks, error));
     options.connection = connection < 0 ? 0 : connection;

@@ -246,26 +246,32 @@ done:
 
 /* ---- what is trained next ---- */
 
-static int worker_idle(const search *self)
+static bool same_place(const search *self, int worker, int other)
 {
-    for (int i = 0; i < self->options->workers; i++)
-        if (self->workers[i].point == NULL)
-            return i;
-    return SN_NO_WORKER;
+    return self->options->places <= 1 || worker % self->options->places == other % self->options->places;
 }
 
-/* Whether a network's plan fits beside those of the running ones; if none is running, it does. */
-static bool memory_suffices(const search *self, const sn_point *point)
+/* Whether a network's plan fits beside those running at the worker's place; if none is running, it does. */
+static bool memory_suffices(const search *self, int worker, const sn_point *point)
 {
     int64_t planned = point->proposal.planned_bytes;
     bool alone = point->network->alone;
     for (int i = 0; i < self->options->workers; i++) {
         const sn_point *other = self->workers[i].point;
-        planned += other == NULL ? 0 : other->proposal.planned_bytes;
+        planned += other == NULL || !same_place(self, worker, i) ? 0 : other->proposal.planned_bytes;
         alone = alone || (other != NULL && other->network->alone);
     }
     bool fits = self->options->memory == 0 || planned <= self->options->memory;
     return self->state->running == 0 || (fits && !alone);
+}
+
+/* An idle worker with memory for the network; SN_NO_WORKER: none. */
+static int worker_for(const search *self, const sn_point *point)
+{
+    for (int i = 0; i < self->options->workers; i++)
+        if (self->workers[i].point == NULL && memory_suffices(self, i, point))
+            return i;
+    return SN_NO_WORKER;
 }
 
 static bool is_listed(const sn_ahead *list, int count, const sn_point *point)
@@ -281,12 +287,12 @@ static sn_status workers_begin(search *self, const sn_ahead *list, int count, sn
 {
     sn_status status = SN_OK;
     for (int i = 0; i < count; i++) {
-        int worker = worker_idle(self);
         if (list[i].point->network->worker != SN_NO_WORKER)
             continue;
-        if (worker == SN_NO_WORKER || (i == 0 && !memory_suffices(self, list[i].point)))
+        int worker = worker_for(self, list[i].point);
+        if (worker == SN_NO_WORKER && i == 0)
             break;
-        if (memory_suffices(self, list[i].point))
+        if (worker != SN_NO_WORKER)
             SN_TRY(training_begin(self, worker, list[i].point, error));
     }
 done:

@@ -123,11 +123,12 @@ typedef struct sn_search_observer {
 } sn_search_observer;
 
 typedef struct sn_search_options {
-    int iterations;                     /* answers wanted, those already in the study counted */
-    sn_stopping_settings stopping;      /* of hopeless trainings */
-    int workers;                        /* trainings at once, 1 to SN_SEARCH_WORKERS */
-    int64_t memory;                     /* bytes that all of them may plan for together; 0: no limit */
-    double deadline;                    /* of sn_clock_now: no training is begun after it; 0: none */
+    int iterations;                /* answers wanted, those already in the study counted */
+    sn_stopping_settings stopping; /* of hopeless trainings */
+    int workers;                   /* trainings at once, 1 to SN_SEARCH_WORKERS */
+    int places;      /* with memory of their own, taken in turn: worker w is at w modulo places; 0: one */
+    int64_t memory;  /* bytes that all trainings at one place may plan for together; 0: no limit */
+    double deadline; /* of sn_clock_now: no training is begun after it; 0: none */
     const sn_search_observer *observer; /* may be NULL */
 } sn_search_options;
 

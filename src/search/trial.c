@@ -76,9 +76,9 @@ done:
     return status;
 }
 
-/* The job of a worker; `*job` is the caller's, json_decref. */
-static sn_status make_job(json_t **job, const sn_trials *trials, const sn_task_run *run, const char *network,
-                          sn_error *error)
+/* The job of a worker, which computes on device number `seat` of those named; `*job` is the caller's, json_decref. */
+static sn_status make_job(json_t **job, const sn_trials *trials, const sn_task_run *run, int seat,
+                          const char *network, sn_error *error)
 {
     sn_status status;
     json_t *task = NULL, *options = NULL;
@@ -88,8 +88,8 @@ static sn_status make_job(json_t **job, const sn_trials *trials, const sn_task_r
     SN_TRY(sn_arch_format(&arch, &run->arch, error));
     SN_TRY(model_path(&model, trials->folder, network, MODEL, error));
     SN_TRY(model_path(&checkpoint, trials->folder, network, CHECKPOINT, error));
-    *job = json_pack("{s:O, s:s, s:O, s:s, s:i, s:I, s:s, s:s}", "task", task, "arch", arch, "options",
-                     options, "device", run->device, "threads", run->threads, "memory",
+    *job = json_pack("{s:O, s:s, s:O, s:s, s:i, s:i, s:I, s:s, s:s}", "task", task, "arch", arch, "options",
+                     options, "device", run->device, "seat", seat, "threads", run->threads, "memory",
                      (json_int_t)run->memory, "model", model, "checkpoint", checkpoint);
     if (*job == NULL)
         status = sn_error_set(error, SN_ERR_MEMORY, "out of memory: a trial's job");
@@ -104,13 +104,16 @@ done:
 
 /*
  * A worker that needs twice its plan and much beside it, for the program, the stacks of threads and the
- * copies that a checkpoint is made from, is out of control: it shall fail before the machine does.
+ * copies that a checkpoint is made from, is out of control: it shall fail before the machine does. What CUDA maps
+ * for itself may be any amount.
  */
 static int64_t memory_limit(const sn_trials *trials, const sn_proposal *proposal)
 {
 #ifdef __SANITIZE_ADDRESS__
     return (void)trials, (void)proposal, 0; /* its own tables are larger */
 #else
+    if (sn_device_is_gpu(trials->run.device))
+        return 0;
     return 2 * proposal->planned_bytes + (1 << 30) + ((int64_t)trials->run.threads << 24);
 #endif
 }
@@ -125,7 +128,7 @@ static sn_status begin(int worker, const sn_proposal *proposal, const double *x,
     sn_reals reals;
     (void)dimension;
     point_run(&run, &reals, trials, x);
-    SN_TRY(make_job(&job, trials, &run, proposal->network, error));
+    SN_TRY(make_job(&job, trials, &run, worker, proposal->network, error));
     SN_TRY(sn_crew_begin(trials->crew, worker, job, proposal->network, memory_limit(trials, proposal),
                          reporter, error));
 done:
@@ -172,24 +175,28 @@ static void report_image(int epoch, int done_images, int total, void *context)
     sn_worker_beat(context);
 }
 
-/* The run and the paths of a job; strings belong to the job. */
-static sn_status read_job(sn_task_run *run, const char **model, const json_t *job, sn_error *error)
+/* The run and the paths of a job; strings belong to the job, that of the device is `device`. */
+static sn_status read_job(sn_task_run *run, char device[SN_DEVICE_NAME], const char **model,
+                          const json_t *job, sn_error *error)
 {
     static const char where[] = "job";
     sn_status status;
-    const char *arch;
+    const char *arch, *devices;
     json_t *options;
-    int64_t threads;
+    int64_t threads, seat;
     SN_TRY(sn_json_string(&arch, job, "arch", where, error));
     SN_TRY(sn_arch_parse(&run->arch, arch, error));
     SN_TRY(sn_json_object(&options, job, "options", where, error));
     SN_TRY(sn_train_options_from_json(&run->options, options, where, error));
-    SN_TRY(sn_json_string(&run->device, job, "device", where, error));
+    SN_TRY(sn_json_string(&devices, job, "device", where, error));
+    SN_TRY(sn_json_integer(&seat, job, "seat", where, error));
+    SN_TRY(sn_device_choose(device, devices, (int)seat, error));
     SN_TRY(sn_json_integer(&threads, job, "threads", where, error));
     SN_TRY(sn_json_integer(&run->memory, job, "memory", where, error));
     SN_TRY(sn_json_string(&run->checkpoint, job, "checkpoint", where, error));
     SN_TRY(sn_json_string(model, job, "model", where, error));
     run->threads = (int)threads;
+    run->device = device;
 done:
     return status;
 }
@@ -217,10 +224,11 @@ sn_status sn_trial_handler(json_t **result, const json_t *job, sn_worker_reporte
     sn_train_result trained = {0};
     sn_train_observer observer = {report_image, report_epoch, reporter};
     const char *model;
+    char device[SN_DEVICE_NAME];
     json_t *data, *labels = NULL;
     if (sn_simulation_owns(job))
         return sn_simulation_handler(result, job, reporter, context, error);
-    SN_TRY(read_job(&run, &model, job, error));
+    SN_TRY(read_job(&run, device, &model, job, error));
     SN_TRY(sn_json_object(&data, job, "task", "job", error));
     SN_TRY(sn_task_open(&task, data, error));
     SN_TRY(group_open(&run.group, job, error));

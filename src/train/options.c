@@ -14,6 +14,8 @@ sn_status sn_train_options_to_json(json_t **out, const sn_train_options *options
                   options->dropout, "loss", loss_names[options->loss], "averaging", SN_TRAIN_AVERAGING);
     if (options->loss_exponent != SN_TRAIN_LOSS_EXPONENT)
         json_object_set_new(*out, "loss_exponent", json_real(options->loss_exponent));
+    if (options->precision != SN_PRECISION_AUTO)
+        json_object_set_new(*out, "precision", json_string(sn_precision_name(options->precision)));
     return *out == NULL ? sn_error_set(error, SN_ERR_MEMORY, "out of memory: training options") : SN_OK;
 }
 
@@ -22,7 +24,7 @@ sn_status sn_train_options_from_json(sn_train_options *options, const json_t *js
 {
     sn_status status;
     int64_t epochs, batch, seed;
-    const char *loss;
+    const char *loss, *precision;
     SN_TRY(sn_json_integer(&epochs, json, "epochs", source, error));
     SN_TRY(sn_json_integer(&batch, json, "batch", source, error));
     SN_TRY(sn_json_integer(&seed, json, "seed", source, error));
@@ -33,6 +35,11 @@ sn_status sn_train_options_from_json(sn_train_options *options, const json_t *js
     options->loss_exponent = SN_TRAIN_LOSS_EXPONENT;
     if (sn_json_has(json, "loss_exponent"))
         SN_TRY(sn_json_number(&options->loss_exponent, json, "loss_exponent", source, error));
+    options->precision = SN_PRECISION_AUTO;
+    if (sn_json_has(json, "precision")) {
+        SN_TRY(sn_json_string(&precision, json, "precision", source, error));
+        SN_TRY(sn_precision_parse(&options->precision, precision, error));
+    }
     options->epochs = (int)epochs;
     options->batch = (int)batch;
     options->seed = (uint64_t)seed;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "arch/reals.h"
-#include "backend/op.h"
+#include "backend/device.h"
 #include "base/status.h"
 
 #define SN_TRAIN_LOSS_EXPONENT 0.3 /* the method's */
@@ -23,7 +23,8 @@ typedef struct sn_train_options {
     double learning_rate; /* of Nadam */
     double dropout;       /* of spatial dropout, in [0, 1) */
     sn_loss_kind loss;
-    double loss_exponent; /* of both terms of SN_LOSS_EXPLOG */
+    double loss_exponent;   /* of both terms of SN_LOSS_EXPLOG */
+    sn_precision precision; /* as sn_device_precision makes it definite */
 } sn_train_options;
 
 #define SN_TRAIN_OPTIONS_INIT                                                                                \
@@ -33,8 +34,8 @@ typedef struct sn_train_options {
     }
 
 /**
- * {"epochs", "batch", "seed", "learning_rate", "dropout", "loss", "averaging"}, and "loss_exponent" where it is not the
- * method's: so it is no part of older keys. `*out` is the caller's, json_decref.
+ * {"epochs", "batch", "seed", "learning_rate", "dropout", "loss", "averaging"}, "loss_exponent" where it is not the
+ * method's, and "precision" where the device has a choice: so they are no part of older keys. `*out` is the caller's, json_decref.
  */
 sn_status sn_train_options_to_json(json_t **out, const sn_train_options *options, sn_error *error);
 

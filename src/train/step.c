@@ -1,7 +1,7 @@
 #include "train/step.h"
 
 #include "arch/build.h"
-#include "backend/backend.h"
+#include "backend/device.h"
 
 static sn_tensor_desc desc_of(sn_dtype dtype, int64_t channels, const int64_t size[3])
 {
@@ -96,8 +96,7 @@ sn_status sn_train_plan(sn_train_memory *memory, const sn_arch *arch, const sn_t
     sn_device *opened = NULL;
     sn_train_graph graph = {0};
     sn_plan plan = {0};
-    SN_TRY(sn_backend_find(&backend, device, error));
-    SN_TRY(backend->open(&opened, &(sn_device_options){.threads = 1}, error));
+    SN_TRY(sn_device_open(&backend, &opened, device, options->precision, 1, error));
     SN_TRY(sn_train_graph_make(&graph, arch, shape, options, recompute, SN_F32, error));
     SN_TRY(sn_plan_make(&plan, graph.graph, backend, opened, error));
     *memory =
@@ -105,8 +104,7 @@ sn_status sn_train_plan(sn_train_memory *memory, const sn_arch *arch, const sn_t
 done:
     sn_plan_clear(&plan);
     sn_train_graph_clear(&graph);
-    if (opened != NULL)
-        backend->close(opened);
+    sn_device_close(backend, opened);
     return status;
 }
 

@@ -49,7 +49,7 @@ typedef struct sn_train_memory {
     int64_t parameters; /* learned values */
 } sn_train_memory;
 
-/** Plan a training on a device (as sn_backend_find). */
+/** Plan a training on a device (as sn_device_open). */
 sn_status sn_train_plan(sn_train_memory *memory, const sn_arch *arch, const sn_train_shape *shape,
                         const sn_train_options *options, sn_recompute recompute, const char *device,
                         sn_error *error);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "arch/build.h"
-#include "backend/backend.h"
+#include "backend/device.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "model/model.h"
@@ -169,19 +169,17 @@ sn_train_shape sn_task_shape(const sn_task *task)
 
 /* ---- training ---- */
 
-/* Add the device and its kernels, without which results are equal up to rounding only. */
-static sn_status add_device(json_t *json, const char *name, sn_error *error)
+/* Add the kind of device and its kernels, without which results are equal up to rounding only. */
+static sn_status add_device(json_t *json, const sn_task_run *run, sn_error *error)
 {
     sn_status status;
     const sn_backend *backend = NULL;
     sn_device *device = NULL;
-    SN_TRY(sn_backend_find(&backend, name, error));
-    SN_TRY(backend->open(&device, &(sn_device_options){.threads = 1}, error));
-    json_object_set_new(json, "device", json_string(name));
+    SN_TRY(sn_device_open(&backend, &device, run->device, run->options.precision, 1, error));
+    json_object_set_new(json, "device", json_string(sn_device_kind(run->device)));
     json_object_set_new(json, "kernels", json_string(backend->kernels(device)));
 done:
-    if (device != NULL)
-        backend->close(device);
+    sn_device_close(backend, device);
     return status;
 }
 
@@ -195,7 +193,7 @@ sn_status sn_task_key(char key[SN_HASH_TEXT], const sn_task *task, const sn_task
     SN_TRY(sn_arch_key(network, &run->arch, shape.channels, shape.classes, error));
     SN_TRY(sn_train_options_to_json(&options, &run->options, error));
     SN_TRY(sn_task_identity(&all, task, error));
-    SN_TRY(add_device(all, run->device, error));
+    SN_TRY(add_device(all, run, error));
     json_object_del(json_object_get(all, "split"), sn_split_part_name(SN_TESTING));
     json_object_set(all, "options", options);
     json_object_set_new(all, "network", json_string(network));
@@ -233,8 +231,8 @@ static sn_status make_record(json_t **record, const sn_task *task, const sn_task
     dice = isnan(result->dice) ? json_null() : json_real(result->dice);
     *record = json_pack("{s:s, s:s, s:s, s:O, s:O, s:s, s:i, s:f, s:{s:o, s:O}}", "key", key, "dataset",
                         task->dataset->name, "fingerprint", task->fingerprint, "options", options, "split",
-                        split, "device", run->device, "best_epoch", result->best_epoch, "seconds",
-                        result->seconds, "validation", "dice", dice, "labels", labels);
+                        split, "device", sn_device_kind(run->device), "best_epoch", result->best_epoch,
+                        "seconds", result->seconds, "validation", "dice", dice, "labels", labels);
     if (*record == NULL)
         status = sn_error_set(error, SN_ERR_MEMORY, "out of memory: a training record");
 done:

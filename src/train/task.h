@@ -70,7 +70,7 @@ sn_train_shape sn_task_shape(const sn_task *task);
 typedef struct sn_task_run {
     sn_arch arch;
     sn_train_options options;
-    const char *device; /* as sn_backend_find */
+    const char *device; /* as sn_device_open */
     int threads;
     int64_t memory;         /* budget in bytes; 0: none */
     const char *checkpoint; /* file; NULL: none */
@@ -79,7 +79,7 @@ typedef struct sn_task_run {
 
 /**
  * The key of a result: a hash of the network and of all else that its weights depend on (data, preprocessing,
- * split, options, device and its kernels). Equal keys, equal weights; threads and memory play no part.
+ * split, options, kind of device and its kernels). Equal keys, equal weights; threads and memory play no part.
  */
 sn_status sn_task_key(char key[SN_HASH_TEXT], const sn_task *task, const sn_task_run *run, sn_error *error);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/backend.h"
+#include "backend/device.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
@@ -47,8 +47,8 @@ static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn
     sn_train_memory memory;
     size_t label_values = (size_t)options->epochs * (size_t)self->classes;
     SN_TRY(sn_train_check_memory(&memory, input->arch, &shape, options, input->device, input->memory, error));
-    SN_TRY(sn_backend_find(&self->backend, input->device, error));
-    SN_TRY(self->backend->open(&self->device, &(sn_device_options){.threads = input->threads}, error));
+    SN_TRY(sn_device_open(&self->backend, &self->device, input->device, options->precision, input->threads,
+                          error));
     SN_TRY(sn_train_graph_make(&self->graph, input->arch, &shape, options, memory.recompute, SN_F32, error));
     SN_TRY(sn_executor_create(&self->executor, self->graph.graph, self->backend, self->device, error));
     SN_TRY(sn_executor_initialise(self->executor, options->seed, error));
@@ -70,8 +70,7 @@ static void trainer_end(sn_trainer *self)
     sn_together_free(self->together);
     sn_executor_free(self->executor);
     sn_train_graph_clear(&self->graph);
-    if (self->device != NULL)
-        self->backend->close(self->device);
+    sn_device_close(self->backend, self->device);
 }
 
 /* ---- one epoch ---- */

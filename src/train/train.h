@@ -36,7 +36,7 @@ typedef struct sn_train_input {
     const sn_cache *cache;
     const sn_split *split; /* training and validation, neither empty */
     const sn_train_options *options;
-    const char *device; /* as sn_backend_find */
+    const char *device; /* as sn_device_open */
     int threads;        /* >= 1; the weights do not depend on it */
     int64_t memory;     /* budget in bytes; 0: none */
     /** A file that the state is kept in between epochs, and gone on from; NULL: none. Writing it takes at most

@@ -5,7 +5,7 @@ set -eu
 program=$1
 . "$(dirname "$0")/expect.sh"
 
-for command in check search train predict evaluate inspect synth; do
+for command in check search train predict evaluate inspect devices synth; do
     expect 0 '' --help
     output_has "  $command "
     expect 0 '' "$command" --help

@@ -110,7 +110,8 @@ typedef struct hall {
     int reporting;        /* the worker whose training ends at this moment, and reports */
     bool cut;             /* it was told to stop */
     int most_running;     /* trainings at once */
-    int64_t most_planned; /* bytes of several at once */
+    int places;           /* of the workers, as sn_search_options has them */
+    int64_t most_planned; /* bytes of several at once at one place */
 } hall;
 
 /* How many trainings are under way. */
@@ -122,15 +123,17 @@ static inline int hall_running(const hall *self)
     return running;
 }
 
-/* Note how many are running, and what they plan for together. */
-static inline void hall_count(hall *self)
+/* Note how many are running, and what those at the worker's place plan for together. */
+static inline void hall_count(hall *self, int worker)
 {
-    int running = hall_running(self);
+    int running = hall_running(self), places = self->places > 1 ? self->places : 1, neighbours = 0;
     int64_t planned = 0;
-    for (int i = 0; i < HALL_WORKERS; i++)
+    for (int i = worker % places; i < HALL_WORKERS; i += places) {
+        neighbours += self->workers[i].proposal != NULL;
         planned += self->workers[i].proposal != NULL ? self->workers[i].proposal->planned_bytes : 0;
+    }
     self->most_running = running > self->most_running ? running : self->most_running;
-    self->most_planned = running > 1 && planned > self->most_planned ? planned : self->most_planned;
+    self->most_planned = neighbours > 1 && planned > self->most_planned ? planned : self->most_planned;
 }
 
 static inline sn_status hall_begin(int worker, const sn_proposal *proposal, const double *x, int dimension,
@@ -143,7 +146,7 @@ static inline sn_status hall_begin(int worker, const sn_proposal *proposal, cons
     self->dimension = dimension;
     self->reporting = SN_NO_WORKER;
     self->workers[worker] = (hall_training){proposal, x, reporter, self->now + length, 0};
-    hall_count(self);
+    hall_count(self, worker);
     return SN_OK;
 }
 

@@ -284,12 +284,18 @@ static void workers_share_the_memory(void **state)
     trainings trained = trainings_none;
     sn_optimiser_settings optimiser = landscape_optimiser(1);
     sn_search_options options = {.iterations = ITERATIONS, .workers = WORKERS, .memory = LIMIT};
-    hall tight = {.train = train, .context = &trained}, wide = tight;
+    hall tight = {.train = train, .context = &trained}, wide = tight, divided = tight;
     json_t *whole = whole_search();
     study_choose("tight");
     assert_int_equal(run_in(&ended, &tight, &optimiser, &options, NULL), SN_OK);
     assert_study_equals(whole);
     assert_true(tight.most_running > 1 && tight.most_planned <= LIMIT);
+    study_choose("divided"); /* two pairs of workers, each with as much memory */
+    options.places = divided.places = 2;
+    trained = trainings_none;
+    assert_int_equal(run_in(&ended, &divided, &optimiser, &options, NULL), SN_OK);
+    assert_study_equals(whole);
+    assert_true(divided.most_planned > 0 && divided.most_planned <= LIMIT && divided.now < tight.now);
     study_choose("wide");
     options.memory = 0;
     trained = trainings_none;

@@ -1,9 +1,13 @@
-/* The training step of whole networks: gradients in float on the cpu against plain loops in double. */
+/*
+ * The training step of whole networks: gradients in float on the cpu, or the device that the environment variable
+ * SEGNAS3D_TEST_DEVICE names, against plain loops in double.
+ */
 #include "cmocka_all.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+#include "backend/device.h"
 #include "base/random.h"
 #include "nn/executor.h"
 #include "train/step.h"
@@ -91,8 +95,7 @@ static step_run run_step(const char *device, const char *arch_text, const int64_
     sn_train_options options = SN_TRAIN_OPTIONS_INIT;
     const sn_train_shape shape = {.channels = 1, .classes = CLASSES, .size = {size[0], size[1], size[2]}};
     succeed(sn_arch_parse(&arch, arch_text, &error), &error);
-    succeed(sn_backend_find(&run.backend, device, &error), &error);
-    succeed(run.backend->open(&run.device, &(sn_device_options){.threads = 2}, &error), &error);
+    succeed(sn_device_open(&run.backend, &run.device, device, SN_PRECISION_FLOAT32, 2, &error), &error);
     succeed(sn_train_graph_make(&run.graph, &arch, &shape, &options, SN_RECOMPUTE_CHEAP, real, &error),
             &error);
     succeed(sn_executor_create(&run.executor, run.graph.graph, run.backend, run.device, &error), &error);
@@ -108,7 +111,7 @@ static void end_step(step_run *run)
 {
     sn_executor_free(run->executor);
     sn_train_graph_clear(&run->graph);
-    run->backend->close(run->device);
+    sn_device_close(run->backend, run->device);
 }
 
 static void compare_gradient(const char *arch, const step_run *is, const step_run *wanted, sn_tensor tensor)
@@ -129,16 +132,18 @@ static void compare_gradient(const char *arch, const step_run *is, const step_ru
 static void compare(const char *arch, int64_t d, int64_t h, int64_t w)
 {
     const int64_t size[3] = {d, h, w};
-    step_run cpu = run_step("cpu", arch, size, SN_F32), ref = run_step("ref", arch, size, SN_F64);
+    const char *device = getenv("SEGNAS3D_TEST_DEVICE");
+    step_run ref = run_step("ref", arch, size, SN_F64);
+    step_run tested = run_step(device == NULL ? "cpu" : device, arch, size, SN_F32);
     int compared = 0;
-    for (sn_tensor t = 0; t < sn_graph_tensor_count(cpu.graph.graph); t++)
-        if (sn_graph_tensor(cpu.graph.graph, t)->role == SN_ROLE_GRADIENT) {
-            compare_gradient(arch, &cpu, &ref, t);
+    for (sn_tensor t = 0; t < sn_graph_tensor_count(ref.graph.graph); t++)
+        if (sn_graph_tensor(ref.graph.graph, t)->role == SN_ROLE_GRADIENT) {
+            compare_gradient(arch, &tested, &ref, t);
             compared++;
         }
     assert_true(compared > 10);
+    end_step(&tested);
     end_step(&ref);
-    end_step(&cpu);
 }
 
 static void gradients_of_a_segnas4_network(void **state)

@@ -1,0 +1,62 @@
+/*
+ * A plug-in as segnas3d-cuda.so whose GPUs are made up and compute as ref does: for tests of what the program
+ * makes of GPUs. The environment variable FAKE_GPUS lists them, "9.0:4096 7.5:2048": compute capability and free MiB;
+ * without memory one is broken. Each device that is opened is told on standard error.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/plugin.h"
+
+static const char *list(void)
+{
+    const char *gpus = getenv("FAKE_GPUS");
+    return gpus == NULL ? "" : gpus;
+}
+
+static int fake_count(char reason[SN_REASON_TEXT])
+{
+    int count = 0;
+    for (const char *at = list(); *at != '\0'; at++)
+        count += *at == ':';
+    snprintf(reason, SN_REASON_TEXT, "there is no driver");
+    return count;
+}
+
+static void fake_describe(sn_gpu *gpu, int index)
+{
+    const char *at = list();
+    size_t mebibytes = 0;
+    for (int i = 0; i < index && at != NULL; i++)
+        at = strchr(at, ' ') + 1;
+    sscanf(at, "%d.%d:%zu", &gpu->major, &gpu->minor, &mebibytes);
+    snprintf(gpu->name, sizeof gpu->name, "Fake %d", index);
+    gpu->total_bytes = gpu->free_bytes = mebibytes << 20;
+    snprintf(gpu->problem, sizeof gpu->problem, "%s", mebibytes == 0 ? "it is broken" : "");
+}
+
+static sn_status fake_open(sn_device **device, const sn_device_options *options, sn_error *error)
+{
+    fprintf(stderr, "fake GPU %d opened, precision %d\n", options->index, options->precision);
+    return sn_backend_ref.open(device, options, error);
+}
+
+static const char *fake_kernels(const sn_device *device)
+{
+    (void)device;
+    return "fake";
+}
+
+static sn_backend fake_backend;
+
+extern const sn_cuda_plugin fake_plugin __asm__(SN_CUDA_PLUGIN);
+const sn_cuda_plugin fake_plugin = {SN_CUDA_PLUGIN_VERSION, &fake_backend, fake_count, fake_describe};
+
+__attribute__((constructor)) static void fake_backend_fill(void)
+{
+    fake_backend = sn_backend_ref;
+    fake_backend.name = "cuda";
+    fake_backend.open = fake_open;
+    fake_backend.kernels = fake_kernels;
+}

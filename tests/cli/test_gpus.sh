@@ -1,0 +1,115 @@
+#!/bin/sh
+# What the program makes of GPUs: none, broken ones, several that workers share out. They are made up (fake_gpus.c).
+# usage: test_gpus.sh PROGRAM REPOSITORY PLUGIN
+set -eu
+built=$1
+root=$2
+plugin=$3
+. "$(dirname "$0")/expect.sh"
+
+# The program finds its plug-ins beside it.
+mkdir bin
+cp "$built" bin/segnas3d
+program=$folder/bin/segnas3d
+net="--arch n=2 --size 16"
+
+# ---- no plug-in, or a wrong one ----
+
+expect 0 '' devices
+output_has 'cpu       this processor, '
+output_has 'cuda      none: this program was built without CUDA: '
+expect 0 '' devices --json
+output_has '"gpus": []'
+for command in "inspect $net" "train data -o m --arch n=2" "search data -o s" "predict m scan.nii -o p"; do
+    expect 1 'segnas3d: device cuda: this program was built without CUDA: *`make cuda`; or use --device cpu' \
+        $command --device cuda
+    error_is_one_line
+    expect 2 'segnas3d: device cpu: it has float32 only, not bf16; *' $command --precision bf16
+    for name in cuda: cuda:x cuda:-1 cuda:0, cuda:00000 cuda:1,1 cuda0 gpu ref; do
+        expect 2 "segnas3d: ${command%% *}: option --device: \"$name\" is not one of *" $command --device $name
+    done
+done
+expect 2 'segnas3d: train: option --device: "cuda:0,1" is not one of cpu|cuda|cuda:N' \
+    train data -o m --arch n=2 --device cuda:0,1
+expect 0 '' inspect $net --precision float32
+echo 'no library' >bin/segnas3d-cuda.so
+expect 1 'segnas3d: device cuda: CUDA cannot be loaded: *' inspect $net --device cuda
+error_is_one_line
+
+# ---- GPUs ----
+
+cp "$plugin" bin/segnas3d-cuda.so
+expect 1 'segnas3d: device cuda: no GPU can be used: there is no driver; *' inspect $net --device cuda
+expect 0 '' devices
+output_has 'cuda      none: no GPU can be used: there is no driver'
+export FAKE_GPUS="9.0:4096 7.5:2048 8.6:0"
+expect 0 '' devices
+output_has 'cuda:0    Fake 0, compute capability 9.0, 4.0 of 4.0 GiB free'
+output_has 'cuda:2    Fake 2, compute capability 8.6, 0.0 of 0.0 GiB free; cannot be used: it is broken'
+expect 0 '' devices --json
+output_has '"problem": "it is broken"'
+expect 1 'segnas3d: device cuda:3: there is no GPU 3, since there are 3, *' inspect $net --device cuda:3
+expect 1 'segnas3d: device cuda:2: Fake 2: it is broken' inspect $net --device cuda:2
+error_is_one_line
+expect 2 'segnas3d: device cuda:1: Fake 1 of compute capability 7.5 has no bf16; *' \
+    inspect $net --device cuda:1 --precision bf16
+# The precision that auto means, as the device is opened with it: 1 float32, 3 bf16.
+expect 0 'fake GPU 0 opened, precision 3*' inspect $net --device cuda:0
+expect 0 'fake GPU 1 opened, precision 1*' inspect $net --device cuda:1
+expect 0 'fake GPU 0 opened, precision 2*' inspect $net --device cuda:0 --precision tf32
+
+# ---- trainings, on Debian's labelled brain if it is here ----
+
+templates=/usr/share/mricron/templates
+if [ ! -e $templates/ch2.nii.gz ]; then
+    echo "trainings were left out: Debian's mricron-data is not installed"
+    finish
+fi
+expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 6 -o data --spacing 16 \
+    --structures "$root/examples/aal_merged.json"
+echo '{"n": {"lower": 1, "upper": 5}, "p": 1, "sup": 0, "res": 0, "nodes": 2, "ops": [2]}' >space.json
+how="--size 16 --epochs 1 --threads 1"
+search="search data --space space.json --iterations 5 $how"
+export FAKE_GPUS="9.0:4096 9.0:4096 9.0:4096"
+
+# Which GPU it was belongs to no result, that it was one does, and the precision.
+train="train data --arch n=2 $how -o model.safetensors"
+expect 0 '*' $train --device cuda:0
+expect 0 '*trained already*' $train --device cuda:1
+expect 2 'segnas3d: model.safetensors: *' $train --device cuda --precision float32
+expect 2 'segnas3d: model.safetensors: *' $train
+grep -qa 'device[^,]*cuda' model.safetensors || fail 'the model does not say that a GPU trained it'
+expect 0 '*' predict model.safetensors data --split test -o maps --device cuda:2
+
+# used STUDY: the GPUs that its workers opened.
+used() {
+    cat "$1"/log/trial-* | sed -n 's/^fake GPU \([0-9]*\).*/\1/p' | sort -u | tr '\n' ' '
+}
+expect 0 '*' $search -o one --device cuda:1
+[ "$(used one)" = '1 ' ] || fail "not GPU 1 alone was used: $(used one)"
+expect 0 '*' $search -o two --device cuda:0,2 --workers 2
+[ "$(used two)" = '0 2 ' ] || fail "not GPUs 0 and 2 were used: $(used two)"
+expect 0 '*' $search -o all --device cuda --workers 3
+[ "$(used all)" = '0 1 2 ' ] || fail "not all GPUs were used: $(used all)"
+same_way one two
+same_way one all
+expect 2 'segnas3d: one: this study was begun with device "cuda bf16", now device is "cpu"; *' $search -o one
+expect 2 'segnas3d: one: this study was begun with device "cuda bf16", now device is "cuda tf32"; *' \
+    $search -o one --device cuda --precision tf32
+expect 0 '*' $search -o processor
+expect 2 'segnas3d: processor: this study was begun with device "cpu", now device is "cuda bf16"; *' \
+    $search -o processor --device cuda
+
+# Under mpirun the ranks beside the first share them out.
+if command -v mpirun >/dev/null && [ -e "$(dirname "$built")/segnas3d-mpi.so" ]; then
+    cp "$(dirname "$built")/segnas3d-mpi.so" bin
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    export ASAN_OPTIONS=detect_leaks=0 # MPI's own
+    mpirun --oversubscribe --bind-to none -n 3 "$program" $search -o ranks --device cuda:1,2 >out 2>err ||
+        fail "ranks on GPUs: $(cat err)"
+    same_way one ranks
+    [ "$(used ranks)" = '1 2 ' ] || fail "not GPUs 1 and 2 were used by ranks: $(used ranks)"
+else
+    echo "ranks were left out: there is no MPI"
+fi
+finish
