@@ -94,7 +94,7 @@ static int run_length(const sn_program *self, int first)
     bool goes_on = is_joined(op);
     while (goes_on && first + count < self->op_count) {
         const sn_op *next = op + count;
-        goes_on = next->kind == op->kind && are_alike(op, next);
+        goes_on = are_alike(op, next);
         for (int i = 0; i < count && goes_on; i++)
             goes_on = are_independent(op + i, next);
         count += goes_on;

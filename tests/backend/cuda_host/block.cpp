@@ -18,59 +18,82 @@ cuda_host_index threadIdx, blockIdx, gridDim;
 
 enum { STACK_BYTES = 128 << 10 };
 
-/* A stack on which thread after thread runs, and where it has left off. */
+/* Where a stack lies, and where what runs on it has left off. */
+struct place {
+    const void *bottom;
+    size_t bytes;
+    jmp_buf at;
+};
+
+/* A stack on which thread after thread runs. */
 struct fiber {
     std::vector<char> stack;
-    jmp_buf at;
+    place left_off;
     bool has_ended;
 };
 
 static std::deque<fiber> fibers;
-static jmp_buf scheduler;
+static place scheduler;
 static const std::function<void()> *running;
 static bool has_barriers; /* threads run as fibers */
 
-/* Go on elsewhere, and return when someone goes on here. Unlike swapcontext this needs no system call. */
-static void switch_to(jmp_buf to, jmp_buf here)
+/* AddressSanitizer wants to be told of changes of the stack. */
+#ifdef SN_SANITIZE
+#include <sanitizer/common_interface_defs.h>
+#else
+static void __sanitizer_start_switch_fiber(void **, const void *, size_t)
 {
-    if (_setjmp(here) == 0)
-        _longjmp(to, 1);
+}
+static void __sanitizer_finish_switch_fiber(void *, const void **, size_t *)
+{
+}
+#endif
+
+/* Go on elsewhere, and return when someone goes on here. Unlike swapcontext this needs no system call. */
+static void switch_to(place *to, place *here)
+{
+    void *kept = NULL;
+    __sanitizer_start_switch_fiber(&kept, to->bottom, to->bytes);
+    if (_setjmp(here->at) == 0)
+        _longjmp(to->at, 1);
+    __sanitizer_finish_switch_fiber(kept, NULL, NULL);
 }
 
+/* Stop a new fiber before its first thread; then run thread after thread. */
 static void fiber_main()
 {
+    __sanitizer_finish_switch_fiber(NULL, &scheduler.bottom, &scheduler.bytes);
     for (;;) {
-        const unsigned thread = threadIdx.x;
+        fiber &own = fibers[threadIdx.x];
+        own.has_ended = true;
+        switch_to(&scheduler, &own.left_off);
         (*running)();
-        fibers[thread].has_ended = true;
-        switch_to(scheduler, fibers[thread].at);
     }
-}
-
-/* Stop a new fiber before its first thread. */
-static void fiber_begin()
-{
-    switch_to(scheduler, fibers[threadIdx.x].at);
-    fiber_main();
 }
 
 static void add_fiber()
 {
+    void *kept = NULL;
     ucontext_t context;
     threadIdx.x = (unsigned)fibers.size();
-    fibers.push_back(fiber{std::vector<char>(STACK_BYTES), {}, true});
+    fibers.push_back(fiber{std::vector<char>(STACK_BYTES), {}, false});
+    fiber &made = fibers.back();
+    made.left_off.bottom = made.stack.data();
+    made.left_off.bytes = made.stack.size();
     getcontext(&context);
-    context.uc_stack.ss_sp = fibers.back().stack.data();
-    context.uc_stack.ss_size = STACK_BYTES;
-    makecontext(&context, fiber_begin, 0);
-    if (_setjmp(scheduler) == 0)
+    context.uc_stack.ss_sp = made.stack.data();
+    context.uc_stack.ss_size = made.stack.size();
+    makecontext(&context, fiber_main, 0);
+    __sanitizer_start_switch_fiber(&kept, made.left_off.bottom, made.left_off.bytes);
+    if (_setjmp(scheduler.at) == 0)
         setcontext(&context);
+    __sanitizer_finish_switch_fiber(kept, NULL, NULL);
 }
 
 static void resume(unsigned thread)
 {
     threadIdx.x = thread;
-    switch_to(fibers[thread].at, scheduler);
+    switch_to(&fibers[thread].left_off, &scheduler);
 }
 
 static void start(unsigned thread)
@@ -90,7 +113,7 @@ void __syncthreads()
     const unsigned thread = threadIdx.x;
     if (!has_barriers)
         fail("a barrier that other threads of the block did not meet");
-    switch_to(scheduler, fibers[thread].at);
+    switch_to(&scheduler, &fibers[thread].left_off);
 }
 
 /* All of them are at a barrier, or all have ended. */
