@@ -93,6 +93,7 @@ extern struct cuda_host {
     int driver;       /* version; 0: there is none */
     size_t memory;    /* bytes on each GPU */
     bool has_kernels; /* whether the build has kernels for the GPU */
+    bool records;     /* streams can be recorded */
     /* What happened, counted. */
     size_t used;  /* bytes of device memory */
     int launches; /* kernels that ran */

@@ -10,7 +10,7 @@
 
 static const size_t gigabyte = (size_t)1 << 30;
 
-struct cuda_host cuda_host = {1, 9, 0, 13000, 4 * gigabyte, true, 0, 0, 0};
+struct cuda_host cuda_host = {1, 9, 0, 13000, 4 * gigabyte, true, true, 0, 0, 0};
 
 /* What is to be done, and until which it has been. */
 typedef std::function<void()> task;
@@ -275,7 +275,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
     (void)mode;
-    if (stream->recording != NULL)
+    if (stream->recording != NULL || !cuda_host.records)
         return cudaErrorInvalidValue;
     stream->recording = new cuda_host_graph;
     return cudaSuccess;

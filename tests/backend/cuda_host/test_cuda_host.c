@@ -220,7 +220,7 @@ static int compare_with_ref(const sequence *of)
     return launches;
 }
 
-static void a_program_gives_the_same_bits_each_time_it_runs(void **state)
+static void a_program_gives_the_same_bits_each_time_it_runs_recorded_or_not(void **state)
 {
     (void)state;
     sequence of = {.count = 0};
@@ -236,6 +236,9 @@ static void a_program_gives_the_same_bits_each_time_it_runs(void **state)
     APPEND(&of, SN_OP_MAXPOOL, none, 1, z, pooled, index);
     APPEND(&of, SN_OP_CONV3D_BACKWARD_WEIGHTS, convolution, 2, x, z, dw);
     compare_with_ref(&of);
+    cuda_host.records = false;
+    compare_with_ref(&of);
+    cuda_host.records = true;
 }
 
 /* p, gradient, m and v of `count` values. */
@@ -464,7 +467,7 @@ int main(void)
         cmocka_unit_test(bf16_agrees_with_ref),
         cmocka_unit_test(checked_float32_agrees_with_ref),
         cmocka_unit_test(checked_bf16_agrees_with_ref),
-        cmocka_unit_test(a_program_gives_the_same_bits_each_time_it_runs),
+        cmocka_unit_test(a_program_gives_the_same_bits_each_time_it_runs_recorded_or_not),
         cmocka_unit_test(all_parameters_are_updated_by_one_kernel),
         cmocka_unit_test(averages_are_joined_unless_one_needs_another),
         cmocka_unit_test(a_program_of_nothing_runs),
