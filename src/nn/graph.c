@@ -58,7 +58,7 @@ sn_status sn_graph_begin_program(sn_graph *graph, int *program, const char *name
     sn_status status;
     SN_TRY(sn_graph_status(graph, error));
     SN_TRY(sn_grow(&graph->programs, &graph->program_capacity, graph->program_count, sizeof *graph->programs,
-                error));
+                   error));
     *program = graph->program_count++;
     graph_program *new = &graph->programs[*program];
     memset(new, 0, sizeof *new);
@@ -102,7 +102,8 @@ static sn_tensor tensor_add(sn_graph *graph, const sn_tensor_info *info)
         if (info->desc.shape[d] < 1)
             return graph_fail(graph, SN_ERR_ARG, "tensor %s: extent %d of 5 is %lld, it must be at least 1",
                               info->name, d + 1, (long long)info->desc.shape[d]);
-    if (sn_grow(&graph->tensors, &graph->tensor_capacity, graph->tensor_count, sizeof *graph->tensors, &error))
+    if (sn_grow(&graph->tensors, &graph->tensor_capacity, graph->tensor_count, sizeof *graph->tensors,
+                &error))
         return graph_fail(graph, error.status, "%s", error.text);
     graph->tensors[graph->tensor_count] = *info;
     return graph->tensor_count++;
@@ -224,7 +225,8 @@ sn_tensor graph_append_to(sn_graph *graph, int to, const char *name, const sn_no
         return graph_fail(graph, error.status, "%s: %s", label, without_kind(error.text, node->kind));
     }
     graph_program *program = &graph->programs[to];
-    if (sn_grow(&program->nodes, &program->node_capacity, program->node_count, sizeof *program->nodes, &error))
+    if (sn_grow(&program->nodes, &program->node_capacity, program->node_count, sizeof *program->nodes,
+                &error))
         return graph_fail(graph, error.status, "%s", error.text);
     program->nodes[program->node_count] = *node;
     program->nodes[program->node_count++].segment = graph->segment;
