@@ -8,6 +8,7 @@ root=$2
 plugin=$3
 program=$built
 . "$(dirname "$0")/expect.sh"
+unset SEGNAS3D_SHARED_DATA # nothing is trained on real data here
 
 # gpu CODE TEXT ARGUMENT...: run the script; its exit code, and a part of what it says.
 gpu() {

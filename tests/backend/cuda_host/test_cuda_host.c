@@ -119,7 +119,8 @@ static void append(sequence *to, sn_op_kind kind, sn_op_params params, int input
 #define APPEND(to, kind, params, inputs, ...)                                                                \
     append(to, kind, params, inputs, (const sn_operand[]){__VA_ARGS__, {.buffer = 0}})
 
-static const sn_op_params none, convolution = {.conv3d = {3, 1, 1, 1}}, normalisation = {.batchnorm = {1e-5}},
+static const sn_op_params none, convolution = {.conv3d = {3, 1, 1, 1}},
+                                normalisation = {.batchnorm = {.epsilon = 1e-5}},
                                 nadam = {.nadam = {0.9, 0.999, 1e-8}};
 
 /* A program on a device, and its memory. */
