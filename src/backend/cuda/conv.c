@@ -1,5 +1,6 @@
 #include "backend/cuda/conv.h"
 
+#include "backend/cuda/device.h"
 #include "backend/cuda/layout.h"
 #include "base/memory.h"
 
@@ -71,10 +72,7 @@ void sn_cuda_conv_free(sn_cuda_conv *conv)
 
 static sn_status check(cudaError_t code, const sn_cuda_call *call, sn_error *error)
 {
-    if (code == cudaSuccess)
-        return SN_OK;
-    return sn_error_set(error, SN_ERR_FAILED, "%s: %s", sn_op_describe(call->op->kind)->name,
-                        cudaGetErrorString(code));
+    return sn_cuda_check(code, sn_op_describe(call->op->kind)->name, error);
 }
 
 /* Where cuDNN finds the part that lies at `place`. */

@@ -9,7 +9,8 @@
 
 #include "base/memory.h"
 
-#if CUDNN_VERSION < 90800
+#define CUDNN_OLDEST 90800
+#if CUDNN_VERSION < CUDNN_OLDEST
 #error "cuDNN 9.8 or later is needed"
 #endif
 
@@ -99,6 +100,21 @@ static void clear(descriptors *made)
     made->status = CUDNN_STATUS_SUCCESS;
 }
 
+/* Missing memory is told from everything else. */
+static sn_status status_of(cudnnStatus_t failed, sn_status otherwise)
+{
+    return failed == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+                   failed == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+               ? SN_ERR_MEMORY
+               : otherwise;
+}
+
+/* By which cuDNN knows a tensor: none is 0. */
+static int64_t id_of(sn_cudnn_part part)
+{
+    return (int64_t)part + 1;
+}
+
 /* Dense, in the order of axes that the precision wants in memory. */
 static cudnnBackendDescriptor_t describe_tensor(descriptors *made, const sn_cudnn_shape *shape,
                                                 sn_cudnn_part part)
@@ -107,7 +123,7 @@ static cudnnBackendDescriptor_t describe_tensor(descriptors *made, const sn_cudn
     const bool is_bf16 = shape->precision == SN_PRECISION_BF16;
     const int *axes = is_bf16 ? channels_last : plain;
     const cudnnDataType_t type = is_bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
-    const int64_t id = part, alignment = SN_CUDNN_TENSOR_ALIGNMENT;
+    const int64_t id = id_of(part), alignment = SN_CUDNN_TENSOR_ALIGNMENT;
     int64_t strides[SN_DIMS], stride = 1;
     for (int i = SN_DIMS - 1; i >= 0; i--) {
         strides[axes[i]] = stride;
@@ -241,10 +257,8 @@ static sn_status refuse(const sn_cudnn_shape *shape, cudnnStatus_t failed, const
 {
     char text[SN_CUDNN_TEXT];
     const int version = sn_cudnn_version();
-    const bool is_memory = failed == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
-                           failed == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
     sn_cudnn_shape_text(text, shape);
-    return sn_error_set(error, is_memory ? SN_ERR_MEMORY : SN_ERR_UNSUPPORTED,
+    return sn_error_set(error, status_of(failed, SN_ERR_UNSUPPORTED),
                         "cuDNN %d.%d.%d has no plan for a convolution: %s (%s)", version / 10000,
                         version / 100 % 100, version % 100, text, reason);
 }
@@ -358,7 +372,7 @@ done:
 sn_status sn_cudnn_plan_run(const sn_cudnn_plan *plan, void *const data[SN_CUDNN_PARTS], void *workspace,
                             sn_error *error)
 {
-    static const int64_t ids[SN_CUDNN_PARTS] = {SN_CUDNN_X, SN_CUDNN_W, SN_CUDNN_Y};
+    const int64_t ids[SN_CUDNN_PARTS] = {id_of(SN_CUDNN_X), id_of(SN_CUDNN_W), id_of(SN_CUDNN_Y)};
     char reason[REASON], text[SN_CUDNN_TEXT];
     descriptors own = {.status = CUDNN_STATUS_SUCCESS};
     cudnnBackendDescriptor_t pack = begin(&own, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
@@ -371,7 +385,7 @@ sn_status sn_cudnn_plan_run(const sn_cudnn_plan *plan, void *const data[SN_CUDNN
     sn_status status = SN_OK;
     if (own.status != CUDNN_STATUS_SUCCESS) {
         sn_cudnn_shape_text(text, &plan->shape);
-        status = sn_error_set(error, SN_ERR_FAILED, "cuDNN: %s, in a convolution: %s",
+        status = sn_error_set(error, status_of(own.status, SN_ERR_FAILED), "cuDNN: %s, in a convolution: %s",
                               explain(reason, own.status), text);
     }
     clear(&own);
@@ -402,7 +416,7 @@ static sn_status open_handle(sn_cudnn *cudnn, cudaStream_t stream, sn_error *err
         return SN_OK;
     char reason[REASON];
     explain(reason, failed);
-    return sn_error_set(error, SN_ERR_UNSUPPORTED, "cuDNN cannot be used: %s", reason);
+    return sn_error_set(error, status_of(failed, SN_ERR_UNSUPPORTED), "cuDNN cannot be used: %s", reason);
 }
 
 static sn_status describe_device(sn_cudnn *cudnn, const char *json, sn_error *error)
@@ -427,6 +441,9 @@ static sn_status open_for(sn_cudnn **cudnn, cudaStream_t stream, const char *dev
     sn_status status;
     sn_cudnn *made = NULL;
     *cudnn = NULL;
+    if (sn_cudnn_version() < CUDNN_OLDEST)
+        return sn_error_set(error, SN_ERR_UNSUPPORTED, "cuDNN %d is loaded, and 9.8 or later is needed",
+                            sn_cudnn_version());
     SN_TRY(load_cublas(error));
     SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
     if (device == NULL)

@@ -193,6 +193,11 @@ static void record(sn_program *self)
         if (cudaStreamEndCapture(stream, &recorded) != cudaSuccess || status != SN_OK ||
             cudaGraphInstantiate(&self->graph, recorded, 0) != cudaSuccess)
             self->graph = NULL;
+        if (self->graph != NULL &&
+            cudaGraphUpload(self->graph, stream) != cudaSuccess) { /* no memory for it */
+            cudaGraphExecDestroy(self->graph);
+            self->graph = NULL;
+        }
         if (recorded != NULL)
             cudaGraphDestroy(recorded);
     }
