@@ -28,6 +28,11 @@ typedef enum sn_precision {
     SN_PRECISION_BF16,
 } sn_precision;
 
+/** "auto", "float32", "tf32", "bf16". */
+const char *sn_precision_name(sn_precision precision);
+/** Read one; SN_ERR_ARG for any other name. */
+sn_status sn_precision_parse(sn_precision *precision, const char *name, sn_error *error);
+
 typedef struct sn_device_options {
     int threads; /* >= 1; results do not depend on it */
     int index;   /* of the GPU */

@@ -44,11 +44,6 @@ sn_status sn_device_memory(int64_t *bytes, const char *name, sn_error *error);
  */
 sn_status sn_device_precision(sn_precision *precision, const char *name, sn_error *error);
 
-/** "auto", "float32", "tf32", "bf16". */
-const char *sn_precision_name(sn_precision precision);
-/** Read one; SN_ERR_ARG for any other name. */
-sn_status sn_precision_parse(sn_precision *precision, const char *name, sn_error *error);
-
 /**
  * Open a device; close it with sn_device_close. Both are NULL on error.
  *

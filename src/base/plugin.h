@@ -24,7 +24,8 @@ typedef struct sn_plugin_options {
  * Load a plug-in; again, it is the same one.
  *
  * @param[out] table address of a pointer to the table, which is valid for ever; NULL on error
- * @return SN_OK; SN_ERR_IO there is no such file beside the program; SN_ERR_UNSUPPORTED it cannot be loaded, or is of another version
+ * @return SN_OK; SN_ERR_IO there is no such file beside the program; SN_ERR_UNSUPPORTED it cannot be loaded, or
+ * is of another version
  */
 sn_status sn_plugin_load(void *table, const sn_plugin_options *options, sn_error *error);
 

@@ -28,8 +28,33 @@ typedef struct sn_random {
     int used;          /* how many of them are used up */
 } sn_random;
 
+#ifdef __CUDACC__
+#define SN_RANDOM_ANYWHERE __host__ __device__ /* kernels of a GPU draw the same numbers */
+#else
+#define SN_RANDOM_ANYWHERE
+#endif
+
 /** Ten rounds of Philox4x32 on one counter: the generator itself. */
-void sn_random_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
+static inline SN_RANDOM_ANYWHERE void sn_random_philox(uint32_t out[4], const uint32_t counter[4],
+                                                       const uint32_t key[2])
+{
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+    uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; round++) {
+        uint64_t product0 = (uint64_t)0xD2511F53u * c0;
+        uint64_t product1 = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(product1 >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)product1;
+        c2 = (uint32_t)(product0 >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)product0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
+}
 
 /** Start the numbers of (seed, stream, substream) at their beginning; all of these are independent. */
 sn_random sn_random_begin(uint64_t seed, uint32_t stream, uint64_t substream);

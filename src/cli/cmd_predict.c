@@ -45,8 +45,7 @@ static sn_status parse(predict_options *options, int argc, char **argv, sn_error
          "of a data set: which cases of the split that the model was trained with", 0, 0, false},
         {"memory", 'm', CLI_MEMORY, "SIZE", &options->memory,
          "budget, e.g. 4G; larger images go in tiles; default: nine tenths of the machine's, or of what is "
-         "free on "
-         "the GPU",
+         "free on the GPU",
          0, 0, false},
         {"threads", 't', CLI_INTEGER, "N", &options->threads,
          "processor threads; the result does not depend on it", 1, 4096, false},

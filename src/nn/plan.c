@@ -1,11 +1,11 @@
 /*
  * Memory planning: every transient gets the interval of operations during which it is alive, a workspace the one
- * operation that it belongs to; values that one
- * operation turns into another in place become one block; what is concatenated lies in the result's block from the
- * start, and channels taken out of a tensor stay where they are; blocks whose intervals overlap get addresses that
- * do not. Offsets are assigned greedily, the best-fitting gap first, in a few orders, each improved by placing
- * earlier what reached furthest, and the smallest arena is kept (Y. Pisarchyk, J. Lee, "Efficient memory management for deep neural net inference", 2020: greedy by
- * size is close to the lower bound).
+ * operation that it belongs to; values that one operation turns into another in place become one block; what is
+ * concatenated lies in the result's block from the start, and channels taken out of a tensor stay where they are;
+ * blocks whose intervals overlap get addresses that do not. Offsets are assigned greedily, the best-fitting gap
+ * first, in a few orders, each improved by placing earlier what reached furthest, and the smallest arena is kept
+ * (Y. Pisarchyk, J. Lee, "Efficient memory management for deep neural net inference", 2020: greedy by size is
+ * close to the lower bound).
  */
 #include "nn/plan.h"
 

@@ -35,7 +35,8 @@ typedef struct sn_train_options {
 
 /**
  * {"epochs", "batch", "seed", "learning_rate", "dropout", "loss", "averaging"}, "loss_exponent" where it is not the
- * method's, and "precision" where the device has a choice: so they are no part of older keys. `*out` is the caller's, json_decref.
+ * method's, and "precision" where the device has a choice: so they are no part of older keys. `*out` is the caller's,
+ * json_decref.
  */
 sn_status sn_train_options_to_json(json_t **out, const sn_train_options *options, sn_error *error);
 

@@ -132,11 +132,9 @@ static sn_status choose_precision(sn_device *device, const sn_gpu *gpu, sn_preci
 /* Whatever changes the bits of a result. */
 static void name_kernels(sn_device *device, const sn_gpu *gpu)
 {
-    static const char *const precisions[] = {
-        [SN_PRECISION_FLOAT32] = "float32", [SN_PRECISION_TF32] = "tf32", [SN_PRECISION_BF16] = "bf16"};
     int version = sn_cudnn_version();
     snprintf(device->kernels, sizeof device->kernels, "%s, cuDNN %d.%d.%d, %s", gpu->name, version / 10000,
-             version / 100 % 100, version % 100, precisions[device->precision]);
+             version / 100 % 100, version % 100, sn_precision_name(device->precision));
 }
 
 static sn_status cuda_open(sn_device **device, const sn_device_options *options, sn_error *error)

@@ -65,10 +65,9 @@ static const char *extents_text(char text[EXTENTS_TEXT], const int64_t extents[S
 void sn_cudnn_shape_text(char text[SN_CUDNN_TEXT], const sn_cudnn_shape *shape)
 {
     static const char *const passes[] = {"backward data", "backward weights", "forward"};
-    static const char *const precisions[] = {"auto", "float32", "tf32", "bf16"};
     char x[EXTENTS_TEXT], w[EXTENTS_TEXT], y[EXTENTS_TEXT];
     snprintf(text, SN_CUDNN_TEXT, "%s in %s, x %s, w %s, y %s, dilation %d, stride %d, pad %d",
-             passes[shape->result], precisions[shape->precision], extents_text(x, shape->extents[SN_CUDNN_X]),
-             extents_text(w, shape->extents[SN_CUDNN_W]), extents_text(y, shape->extents[SN_CUDNN_Y]),
-             shape->dilation, shape->stride, shape->pad);
+             passes[shape->result], sn_precision_name(shape->precision),
+             extents_text(x, shape->extents[SN_CUDNN_X]), extents_text(w, shape->extents[SN_CUDNN_W]),
+             extents_text(y, shape->extents[SN_CUDNN_Y]), shape->dilation, shape->stride, shape->pad);
 }

@@ -158,21 +158,15 @@ static __device__ uint32_t read_word(const uint8_t *bytes)
     return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-/* sn_op_dropout_scale, on the device: the first two numbers of Philox4x32 (base/random.h) are one uniform. */
+/* sn_op_dropout_scale, on the device: the first two numbers are one uniform. */
 static __device__ double dropout_scale(const uint8_t *key, uint32_t stream, uint32_t channel, double rate)
 {
-    uint32_t c0 = channel, c1 = stream, c2 = read_word(key + 8), c3 = read_word(key + 12);
-    uint32_t k0 = read_word(key), k1 = read_word(key + 4);
-    for (int round = 0; round < 10; round++) {
-        uint64_t product0 = (uint64_t)0xD2511F53u * c0, product1 = (uint64_t)0xCD9E8D57u * c2;
-        c0 = (uint32_t)(product1 >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)product1;
-        c2 = (uint32_t)(product0 >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)product0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    double uniform = (double)((uint64_t)(c0 >> 5) << 26 | c1 >> 6) / 9007199254740992.0; /* 2^53 */
+    const uint32_t words[2] = {read_word(key), read_word(key + 4)};
+    const uint32_t counter[4] = {channel, stream, read_word(key + 8), read_word(key + 12)};
+    uint32_t drawn[4];
+    sn_random_philox(drawn, counter, words);
+    double uniform =
+        (double)((uint64_t)(drawn[0] >> 5) << 26 | drawn[1] >> 6) / 9007199254740992.0; /* 2^53 */
     return uniform < rate ? 0 : 1 / (1 - rate);
 }
 
