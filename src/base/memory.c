@@ -4,8 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+/* Large pieces of memory begin with one, so that few entries of the processor's table of pages are needed. */
+enum { HUGE_PAGE = 2 << 20 };
 
 sn_status sn_alloc(void *out, size_t count, size_t size, sn_error *error)
 {
@@ -13,12 +17,14 @@ sn_status sn_alloc(void *out, size_t count, size_t size, sn_error *error)
     *memory = NULL;
     if (size != 0 && count > (SIZE_MAX - SN_ALIGNMENT) / size)
         return sn_error_set(error, SN_ERR_MEMORY, "out of memory: %zu x %zu bytes asked for", count, size);
-    size_t bytes = (size_t)sn_round_up((int64_t)(count * size), SN_ALIGNMENT);
-    bytes = bytes == 0 ? SN_ALIGNMENT : bytes;
-    *memory = aligned_alloc(SN_ALIGNMENT, bytes);
+    size_t bytes = count * size, alignment = bytes < HUGE_PAGE ? SN_ALIGNMENT : HUGE_PAGE;
+    bytes = (size_t)sn_round_up(bytes == 0 ? 1 : (int64_t)bytes, (int64_t)alignment);
+    *memory = aligned_alloc(alignment, bytes);
     if (*memory == NULL)
         return sn_error_set(error, SN_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
-    memset(*memory, 0, bytes);
+    if (alignment == HUGE_PAGE)
+        madvise(*memory, bytes, MADV_HUGEPAGE); /* where there are none, small ones do */
+    memset(*memory, 0, count * size);
     return SN_OK;
 }
 
