@@ -5,7 +5,9 @@
 #include <math.h>
 
 #include "backend/cpu/conv_plan.h"
+#include "base/random.h"
 #include "cases.h"
+#include "harness.h"
 
 static const sn_op_kind kinds[3] = {SN_OP_CONV3D, SN_OP_CONV3D_BACKWARD_DATA, SN_OP_CONV3D_BACKWARD_WEIGHTS};
 
@@ -30,10 +32,11 @@ static sn_conv_plan *plan_of(const sn_op *op)
     return plan;
 }
 
-static bool is_winograd(const sn_op *op)
+static bool is_winograd(const sn_op *op, bool *deep)
 {
     sn_conv_plan *plan = plan_of(op);
     bool is = plan->way == SN_CONV_WINOGRAD;
+    *deep = is && plan->winograd.deep;
     sn_conv_plan_free(plan);
     return is;
 }
@@ -42,7 +45,8 @@ static bool chosen(sn_op_kind kind, int64_t in, int64_t out, int64_t side, int k
 {
     const int64_t extent[3] = {side, side, side};
     sn_op op = convolution(kind, in, out, extent, kernel, dilation);
-    return is_winograd(&op);
+    bool deep;
+    return is_winograd(&op, &deep);
 }
 
 static void large_extents_are_computed_by_winograd(void **state)
@@ -80,10 +84,32 @@ static void units_cover_the_output(void **state)
                 sn_op op = convolution(kinds[k], 21, 42, extent, side % 2 == 0 ? 3 : 5, dilation);
                 sn_winograd_plan plan;
                 assert_true(sn_winograd_plan_make(&plan, &op, HUGE_VAL));
-                assert_true(dilation * plan.units_z * plan.unit_z >= extent[0]);
+                assert_true(dilation * plan.units_z * plan.unit_z * plan.tile >= extent[0]);
                 assert_true(dilation * plan.units_y * plan.unit_y * plan.tile >= extent[1]);
                 assert_true(plan.tiles_x * plan.tile >= extent[2]);
             }
+        }
+}
+
+/* Few tiles and many channels: lanes are channels. Many tiles, or so many channels that their weights are all of the
+ * work: not. */
+static void lanes_are_channels_where_there_are_few_tiles(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t channels, side;
+        int kernel, dilation;
+        bool deep;
+    } cases[] = {{128, 8, 3, 1, true},  {84, 12, 3, 1, true},  {64, 16, 3, 2, true},
+                 {128, 8, 5, 1, true},  {21, 64, 3, 1, false}, {64, 32, 3, 1, false},
+                 {512, 4, 3, 1, false}, {32, 32, 5, 1, false}, {16, 48, 3, 2, false}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int k = 0; k < 3; k++) {
+            const int64_t n = cases[c].channels, extent[3] = {cases[c].side, cases[c].side, cases[c].side};
+            sn_op op = convolution(kinds[k], n, n, extent, cases[c].kernel, cases[c].dilation);
+            bool deep;
+            is_winograd(&op, &deep);
+            assert_int_equal(deep, cases[c].deep);
         }
 }
 
@@ -91,14 +117,127 @@ static void units_cover_the_output(void **state)
 static void the_table_of_cases_has_some_for_each_pass(void **state)
 {
     (void)state;
-    int count[SN_OP_KINDS] = {0};
+    int count[SN_OP_KINDS][2] = {{0}};
     for (int index = 0; index < op_case_count(); index++) {
         op_case which = op_case_get(index, SN_F32);
-        if (sn_op_multiply_adds(&which.op) > 0 && is_winograd(&which.op))
-            count[which.op.kind]++;
+        bool deep;
+        if (sn_op_multiply_adds(&which.op) > 0 && is_winograd(&which.op, &deep))
+            count[which.op.kind][deep]++;
     }
     for (int k = 0; k < 3; k++)
-        assert_in_range(count[kinds[k]], 5, INT_MAX);
+        for (int deep = 0; deep < 2; deep++)
+            assert_in_range(count[kinds[k]][deep], 3, INT_MAX);
+}
+
+/* ---- convolutions that are too large for the reference backend, value by value ---- */
+
+typedef struct sampled {
+    const sn_op *op;
+    const double *in[2];
+    int64_t channels[2]; /* of x, of y */
+    const int64_t *extent;
+    int kernel, dilation;
+} sampled;
+
+static double at_voxel(const sampled *self, const double *values, int64_t channel, const int64_t at[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (at[i] < 0 || at[i] >= self->extent[i])
+            return 0;
+    const int64_t *e = self->extent;
+    return values[((channel * e[0] + at[0]) * e[1] + at[1]) * e[2] + at[2]];
+}
+
+/* Where tap (z,y,x) of the kernel reads for an output, or writes to, with sign -1. */
+static void tap_of(int64_t at[3], const sampled *self, const int64_t output[3], int tap, int sign)
+{
+    const int K = self->kernel, place[3] = {tap / (K * K), tap / K % K, tap % K};
+    for (int i = 0; i < 3; i++)
+        at[i] = output[i] + sign * self->dilation * (place[i] - K / 2);
+}
+
+/* One value of the output, and the sum of all products' absolute values. */
+static double value_of(const sampled *self, const int64_t index[SN_DIMS], double *size)
+{
+    const int taps = self->kernel * self->kernel * self->kernel;
+    const bool forward = self->op->kind == SN_OP_CONV3D;
+    double sum = 0;
+    int64_t from[3];
+    *size = 0;
+    if (self->op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS) { /* index is (o, i, z, y, x) */
+        int tap = (int)((index[2] * self->kernel + index[3]) * self->kernel + index[4]);
+        for (int64_t z = 0; z < self->extent[0]; z++)
+            for (int64_t y = 0; y < self->extent[1]; y++)
+                for (int64_t x = 0; x < self->extent[2]; x++) {
+                    const int64_t at[3] = {z, y, x};
+                    tap_of(from, self, at, tap, 1);
+                    double product = at_voxel(self, self->in[1], index[0], at) *
+                                     at_voxel(self, self->in[0], index[1], from);
+                    sum += product;
+                    *size += fabs(product);
+                }
+        return sum;
+    }
+    for (int64_t c = 0; c < self->channels[forward ? 0 : 1]; c++)
+        for (int tap = 0; tap < taps; tap++) {
+            int64_t o = forward ? index[1] : c, i = forward ? c : index[1];
+            tap_of(from, self, index + 2, tap, forward ? 1 : -1);
+            double product =
+                self->in[1][(o * self->channels[0] + i) * taps + tap] * at_voxel(self, self->in[0], c, from);
+            sum += product;
+            *size += fabs(product);
+        }
+    return sum;
+}
+
+static void check_samples(const op_runner *cpu, sn_op_kind kind, int64_t in, int64_t out,
+                          const int64_t extent[3], int kernel, int dilation)
+{
+    enum { SAMPLES = 150 };
+    const double largest_error = 1e-5; /* of the sum of absolute values */
+    sn_op op = convolution(kind, in, out, extent, kernel, dilation);
+    op_values values = op_values_make(&op);
+    sn_random random = sn_random_begin(7, (uint32_t)kind, 0);
+    bool deep;
+    assert_true(is_winograd(&op, &deep));
+    for (int k = 0; k < 2; k++)
+        for (int64_t v = 0; v < sn_tensor_count(&op.inputs[k].desc); v++)
+            values.in[k][v] = (float)sn_random_normal(&random);
+    op_run(cpu, &op, &values);
+    sampled self = {&op, {values.in[0], values.in[1]}, {in, out}, extent, kernel, dilation};
+    const sn_tensor_desc *desc = &op.outputs[0].desc;
+    for (int s = 0; s < SAMPLES; s++) {
+        int64_t index[SN_DIMS], flat = 0;
+        for (int d = 0; d < SN_DIMS; d++) { /* the corners, too */
+            int64_t last = desc->shape[d] - 1;
+            index[d] =
+                s % 3 == 0 ? (s >> d & 1) * last : (int64_t)(sn_random_uniform(&random) * (double)(last + 1));
+            flat = flat * desc->shape[d] + index[d];
+        }
+        double size, wanted = value_of(&self, index, &size);
+        assert_true(fabs(values.out[0][flat] - wanted) <= largest_error * size);
+    }
+    op_values_clear(&values);
+}
+
+static void large_convolutions_are_sums_of_products(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t in, out, extent[3];
+        int kernel, dilation;
+    } cases[] = {
+        {90, 100, {20, 20, 20}, 3, 1}, /* weights of several rounds, several groups of outputs */
+        {9, 13, {29, 30, 31}, 3, 1},   {70, 24, {15, 34, 45}, 3, 1}, {21, 21, {40, 9, 67}, 3, 1},
+        {8, 9, {31, 33, 35}, 3, 2},    {33, 20, {17, 18, 19}, 5, 1}, {6, 70, {23, 25, 27}, 5, 2},
+        {75, 61, {9, 11, 18}, 3, 1},   {40, 90, {8, 7, 9}, 5, 1}, /* lanes are channels */
+    };
+    op_runner cpu = runner_open(&sn_backend_cpu, 2);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int k = 0; k < 3; k++)
+            check_samples(&cpu, kinds[k], cases[c].in, cases[c].out, cases[c].extent, cases[c].kernel,
+                          cases[c].dilation);
+    runner_close(&cpu);
 }
 
 int main(void)
@@ -107,6 +246,8 @@ int main(void)
         cmocka_unit_test(large_extents_are_computed_by_winograd),
         cmocka_unit_test(other_kernels_and_tiny_extents_are_not),
         cmocka_unit_test(units_cover_the_output),
+        cmocka_unit_test(lanes_are_channels_where_there_are_few_tiles),
+        cmocka_unit_test(large_convolutions_are_sums_of_products),
         cmocka_unit_test(the_table_of_cases_has_some_for_each_pass),
     };
     return cmocka_run_group_tests_name("winograd", tests, NULL, NULL);

@@ -59,20 +59,28 @@ static int64_t partials_of(const sn_op *op)
     return wanted < most ? wanted : most;
 }
 
-/*
- * The way that is expected to take the least time: from the shapes alone, so that results and memory do not
- * depend on a measurement. Cycles of a multiply-add of one vector, on Zen 4: forward and backward data, and
- * backward weights with its sums over lanes.
- */
+/* Cycles of the direct way on Zen 4: multiply-adds of vectors (backward weights with their sums over lanes), of
+ * which few share an input where there are few outputs; and all values that are read and written. */
+static double direct_cycles(const sn_op *op)
+{
+    const double vector_cycles = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? 1.28 : 1.15, value_cycles = 10;
+    const sn_tensor_desc *in = &op->inputs[0].desc, *out = &op->outputs[0].desc;
+    if (op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS)
+        out = &op->inputs[1].desc;
+    double values = (double)(sn_tensor_count(in) + sn_tensor_count(out));
+    double products = (double)sn_op_multiply_adds(op) * (vector_cycles + 1 / (double)out->shape[1]);
+    return (products + value_cycles * values) / SN_CONV_MAX_LANES;
+}
+
+/* The way that is expected to take the least time: from the shapes alone, so that results and memory do not
+ * depend on a measurement. */
 static sn_conv_way choose_way(sn_winograd_plan *winograd, const sn_op *op)
 {
-    const double cycles = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? 1.28 : 1.15;
 #ifdef SN_CONV_DIRECT_ONLY /* what the other ways are held against: scripts/seed_spread.sh */
     return SN_CONV_DIRECT;
 #endif
     const bool deep = sn_deep_suits(op);
-    double direct = cycles * (double)sn_op_multiply_adds(op) / SN_CONV_MAX_LANES;
-    if (sn_winograd_plan_make(winograd, op, deep ? sn_deep_cycles(op) : direct))
+    if (sn_winograd_plan_make(winograd, op, deep ? sn_deep_cycles(op) : direct_cycles(op)))
         return SN_CONV_WINOGRAD;
     return deep ? SN_CONV_DEEP : SN_CONV_DIRECT;
 }

@@ -8,16 +8,30 @@ enum {
     BLOCK_DW = 32,                   /* and of backward weights: both sides */
     SCRATCH_FLOATS = 512 * 1024,     /* of frequencies, for a thread, */
     SCRATCH_FLOATS_DW = 1536 * 1024, /* and of backward weights, whose sums want long runs */
-    WANTED_PARTS = 64,               /* of backward weights, so that many threads have work */
+    MOST_LINE = 64,                  /* tiles of several rows in a plane, whose frequencies stay in a cache */
+    PACKED_FLOATS = 1536 * 1024,     /* of weights transformed together */
+    FEWEST_ROWS = 6,                 /* of a block of output channels, for any vectors */
+    MOST_TILES = 288,                /* deep: of all images, */
+    FIELD_FLOATS = 2048 * 1024,      /* and of the frequencies that are read; */
+    FIELD_FLOATS_DW = 8192 * 1024,   /* of backward weights, which reads them in order */
+    BLOCK_LANES = 32,                /* deep: output channels of a unit of work */
+    WANTED_PARTS = 16,               /* of backward weights, so that many threads have work */
 };
 
 /* Cycles of one thread, on Zen 4 with vectors of 16 floats. */
-static const double transform_cycles = 200, /* of a vector of tiles of one channel, to or from frequencies */
-    vector_cycles = 1.1,                    /* a multiply-add of a vector */
-    weight_cycles = 0.5,                    /* reading a weight, for a run */
-    sum_cycles = 3.7,                       /* a weight's sum over lanes, for a run */
-    pack_cycles = 350,                      /* of a pair of channels: the transform of its weights */
-    unpack_cycles = 700;                    /* the same of their gradients */
+static const double vector_cycles = 1.1; /* a multiply-add of a vector */
+static const double plane_cycles =
+    220; /* of tiles of a channel and plane, a vector: the transform of H and W, */
+static const double depth_cycles = 800;  /* and of a layer: that of D */
+static const double weight_cycles = 0.5; /* reading a weight, for a run */
+static const double sum_cycles = 3.7;    /* a weight's sum over lanes, for a run */
+static const double pack_cycles = 250;   /* of a pair of channels: the transform of its weights, */
+static const double unpack_cycles = 200; /* and of their gradients */
+
+/* The same where lanes are channels. */
+static const double deep_vector_cycles = 1.4; /* a multiply-add of a vector */
+static const double deep_tile_cycles = 2000;  /* of a tile of a vector of channels, to or from frequencies */
+static const double deep_weight_cycles = 9;   /* of a vector of weights or of their frequencies */
 
 static bool is_dw(const sn_op *op)
 {
@@ -28,12 +42,6 @@ static bool is_dw(const sn_op *op)
 static int64_t weights_of(const sn_winograd_plan *plan)
 {
     return plan->kernel * plan->kernel * plan->kernel;
-}
-
-/* Products of a pair of channels and a tile: frequencies times taps. */
-static int64_t products_of(const sn_winograd_plan *plan)
-{
-    return SN_WINOGRAD_FREQUENCIES * plan->kernel;
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -51,37 +59,37 @@ static double pairs_of(const sn_winograd_plan *plan)
     return (double)(plan->in_channels * plan->out_channels);
 }
 
-/* Cut into units of at most `planes` planes by `rows` rows of tiles. */
-static void cut(sn_winograd_plan *plan, int64_t planes, int64_t rows)
+/* Cut into units of at most `layers` layers by `rows` rows of tiles. */
+static void cut(sn_winograd_plan *plan, int64_t layers, int64_t rows)
 {
-    plan->units_z = sn_conv_parts(plan->sub_extent[0], planes);
+    plan->units_z = sn_conv_parts(plan->tiles_z, layers);
     plan->units_y = sn_conv_parts(plan->tiles_y, rows);
-    plan->unit_z = sn_conv_parts(plan->sub_extent[0], plan->units_z);
+    plan->unit_z = sn_conv_parts(plan->tiles_z, plan->units_z);
     plan->unit_y = sn_conv_parts(plan->tiles_y, plan->units_y);
+    int64_t used = plan->unit_y * plan->tiles_x, whole = sn_round_up(plan->sub_tiles_x, SN_WINOGRAD_LANES);
+    plan->line = sn_round_up(used - plan->sub_tiles_x + whole, SN_WINOGRAD_LANES);
 }
 
 static int64_t frequency_floats(const sn_winograd_plan *plan)
 {
-    return SN_WINOGRAD_FREQUENCIES * (sn_winograd_frequency(plan->in_block, sn_winograd_in_channel(plan)) +
-                                      sn_winograd_frequency(plan->group, sn_winograd_out_channel(plan)));
+    return SN_WINOGRAD_FREQUENCIES * (sn_winograd_frequency(plan->in_block, sn_winograd_unit_tiles(plan)) +
+                                      sn_winograd_frequency(plan->group, sn_winograd_unit_lanes(plan)));
 }
 
 /* Cycles, without what the weights cost once. */
 static double cost_of(const sn_winograd_plan *plan, bool dw)
 {
-    double row = transform_cycles * plan->dilation * vectors_of(plan->sub_tiles_x),
-           rows = (double)plan->unit_y;
-    double in_parts = 1, out_parts = 1; /* how often a side is transformed */
-    if (dw) {
-        in_parts = (double)sn_conv_parts(plan->out_channels, plan->group);
-        out_parts = (double)sn_conv_parts(plan->in_channels, plan->in_block);
-    }
-    double transforms = row * rows *
-                        ((double)(plan->unit_z + plan->kernel - 1) * (double)plan->in_channels * in_parts +
-                         (double)plan->unit_z * (double)plan->out_channels * out_parts);
-    double run = vector_cycles * vectors_of(plan->unit_z * plan->unit_y * plan->tiles_x) +
-                 (dw ? sum_cycles : weight_cycles);
-    return (double)sn_winograd_units(plan) * (transforms + (double)products_of(plan) * pairs_of(plan) * run);
+    double rows = plan->dilation * vectors_of(plan->sub_tiles_x) * (double)plan->unit_y;
+    double plane = plane_cycles * rows, before = plane * (SN_WINOGRAD_INPUT - plan->tile);
+    double depth = depth_cycles * vectors_of(plan->unit_y * plan->tiles_x);
+    double layers = (double)plan->unit_z * (plane * plan->tile + depth);
+    double in_parts =
+        (double)sn_conv_parts(plan->out_channels, plan->group); /* how often it is transformed */
+    double out_parts = dw ? (double)sn_conv_parts(plan->in_channels, plan->in_block) : 1;
+    double transforms = (layers + before) * (double)plan->in_channels * in_parts +
+                        layers * (double)plan->out_channels * out_parts;
+    double run = vector_cycles * vectors_of(sn_winograd_unit_tiles(plan)) + (dw ? sum_cycles : weight_cycles);
+    return (double)sn_winograd_units(plan) * (transforms + SN_WINOGRAD_FREQUENCIES * pairs_of(plan) * run);
 }
 
 /* Try all even cuts whose frequencies fit, and keep the cheapest; returns its cost. */
@@ -90,15 +98,17 @@ static double choose_units(sn_winograd_plan *plan, bool dw)
     const int64_t most = dw ? SCRATCH_FLOATS_DW : SCRATCH_FLOATS;
     int64_t best[2] = {1, 1};
     double least = -1;
-    for (int64_t planes = 1; planes <= plan->sub_extent[0]; planes++)
+    for (int64_t layers = 1; layers <= plan->tiles_z; layers++)
         for (int64_t rows = 1; rows <= plan->tiles_y; rows++) {
-            cut(plan, planes, rows);
-            if (plan->unit_z < planes || plan->unit_y < rows) /* the same as with fewer */
+            cut(plan, layers, rows);
+            if (plan->unit_z < layers || plan->unit_y < rows) /* the same as with fewer */
+                continue;
+            if (plan->unit_y > 1 && plan->line > MOST_LINE)
                 continue;
             double cost = cost_of(plan, dw);
             if (frequency_floats(plan) <= most && (least < 0 || cost < least)) {
                 least = cost;
-                best[0] = planes;
+                best[0] = layers;
                 best[1] = rows;
             }
         }
@@ -125,16 +135,47 @@ static void set_extents(sn_winograd_plan *plan, const sn_op *op)
                                .mirrored = backward};
     for (int i = 0; i < 3; i++)
         plan->sub_extent[i] = sn_conv_parts(plan->extent[i], dilation);
+    plan->tiles_z = sn_conv_parts(plan->sub_extent[0], plan->tile);
     plan->tiles_y = sn_conv_parts(plan->sub_extent[1], plan->tile);
     plan->sub_tiles_x = sn_conv_parts(plan->sub_extent[2], plan->tile);
     plan->tiles_x = dilation * plan->sub_tiles_x;
     plan->sub_row =
         (sn_conv_parts(plan->sub_tiles_x, SN_WINOGRAD_LANES) * plan->tile + 2) * SN_WINOGRAD_LANES;
     plan->row = dilation * plan->sub_row;
+    plan->tiles = (int64_t)dilation * dilation * dilation * plan->tiles_z * plan->tiles_y * plan->sub_tiles_x;
     int64_t in_limit = is_dw(op) ? BLOCK_DW : IN_BLOCK;
     plan->in_block = sn_conv_parts(in[1], sn_conv_parts(in[1], in_limit));
     plan->group = is_dw(op) ? sn_conv_parts(out[1], sn_conv_parts(out[1], BLOCK_DW))
                             : smaller(out[1], SN_CONV_MAX_GROUP);
+    plan->rounds = sn_conv_parts(SN_WINOGRAD_FREQUENCIES * in[1] * out[1], PACKED_FLOATS);
+    plan->rounds = smaller(plan->rounds, out[1]);
+}
+
+/* Deep: floats of the frequencies of the tensors that are read. */
+static int64_t deep_floats(const sn_winograd_plan *plan)
+{
+    int64_t frequency = sn_winograd_deep_frequency(plan, plan->in_channels);
+    if (plan->partials > 0)
+        frequency += sn_winograd_deep_frequency(plan, plan->out_channels);
+    return SN_WINOGRAD_FREQUENCIES * frequency;
+}
+
+static double deep_cost(const sn_winograd_plan *plan)
+{
+    double tiles = (double)(plan->images * plan->tiles), in = (double)plan->in_channels;
+    double vectors = vectors_of(plan->out_channels);
+    double times =
+        plan->partials > 0 ? 1 : (double)sn_winograd_slabs(plan); /* that weights are transformed */
+    return deep_tile_cycles * tiles * (vectors_of(plan->in_channels) + vectors) +
+           deep_weight_cycles * (double)(SN_WINOGRAD_FREQUENCIES + weights_of(plan)) * in * vectors * times +
+           deep_vector_cycles * SN_WINOGRAD_FREQUENCIES * tiles * in * vectors;
+}
+
+/* Whether the frequencies of the tensors that are read stay in a cache. */
+static bool deep_fits(const sn_winograd_plan *plan)
+{
+    return plan->images * plan->tiles <= MOST_TILES &&
+           deep_floats(plan) <= (plan->partials > 0 ? FIELD_FLOATS_DW : FIELD_FLOATS);
 }
 
 bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycles)
@@ -152,25 +193,48 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
         plan->partials = smaller(sn_conv_parts(WANTED_PARTS, parts), sn_winograd_units(plan));
         once = unpack_cycles * (double)plan->partials;
     }
-    return cost + once * pairs_of(plan) < cycles;
+    cost += once * pairs_of(plan);
+    plan->deep = deep_fits(plan) && deep_cost(plan) < cost;
+    return (plan->deep ? deep_cost(plan) : cost) < cycles;
 }
 
+/* Deep: a vector of channels of an image as voxels; or a chunk's weights, their frequencies, and a block's outputs in
+ * frequencies and voxels. */
+static size_t deep_scratch(const sn_winograd_plan *plan)
+{
+    const int64_t voxels = plan->images * plan->extent[0] * plan->extent[1] * plan->extent[2];
+    int64_t frequency = (SN_WINOGRAD_CHUNK + SN_WINOGRAD_SLAB) * BLOCK_LANES + 2 * SN_WINOGRAD_LANES;
+    int64_t weights = SN_WINOGRAD_CHUNK * weights_of(plan);
+    return (size_t)(SN_WINOGRAD_FREQUENCIES * frequency + (weights + voxels) * BLOCK_LANES) * sizeof(float);
+}
+
+/* Of backward weights: the partial sums. Else: the frequencies of a round's weights, which leave some room
+ * between blocks. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan)
 {
-    int64_t pairs = plan->in_channels * plan->out_channels;
-    if (plan->partials == 0)
-        return (size_t)(pairs * products_of(plan)) * sizeof(float);
-    return plan->partials == 1 ? 0 : (size_t)(plan->partials * pairs * weights_of(plan)) * sizeof(float);
+    if (plan->deep)
+        return (size_t)deep_floats(plan) * sizeof(float);
+    int64_t floats = 0;
+    if (plan->partials > 1)
+        floats = plan->partials * plan->in_channels * plan->out_channels * weights_of(plan);
+    if (plan->partials == 0) {
+        int64_t rows = sn_conv_parts(plan->out_channels, plan->rounds);
+        int64_t blocks = sn_conv_parts(plan->in_channels, plan->in_block) * sn_conv_parts(rows, FEWEST_ROWS);
+        floats = SN_WINOGRAD_FREQUENCIES * (plan->in_channels * rows + blocks * SN_WINOGRAD_LANES);
+    }
+    return (size_t)floats * sizeof(float);
 }
 
 size_t sn_winograd_scratch(const sn_winograd_plan *plan)
 {
+    if (plan->deep)
+        return deep_scratch(plan);
     int64_t sums = 0;
     if (plan->partials >
         0) { /* sums take whole vectors: less than half of each is empty but in small blocks */
         int64_t rows = plan->group < 4 ? 4 : plan->group;
-        sums = SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block * plan->kernel + 6);
+        sums = SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block + 6);
     }
-    int64_t rows = (SN_WINOGRAD_INPUT + 1) * plan->row;
-    return (size_t)(rows + frequency_floats(plan) + sums) * sizeof(float);
+    return (size_t)(sn_winograd_pixels(plan) + sn_winograd_planes(plan) + frequency_floats(plan) + sums) *
+           sizeof(float);
 }

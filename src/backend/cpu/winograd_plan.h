@@ -1,12 +1,10 @@
 /**
  * Winograd convolution: how a 3^3 or 5^3 convolution of dilation 1 or 2 is cut into pieces.
  *
- * In each plane (H, W) tiles of 4x4 (2x2) outputs are computed from 6x6 inputs by F(4x4, 3x3) (F(2x2, 5x5); A.
- * Lavin, S. Gray, "Fast algorithms for convolutional neural networks", 2016); along D the taps stay plain. Both
- * tensors of a convolution are transformed, plane by plane, into 36 frequencies; for each frequency what is left
- * is a convolution with a few taps along D, which the direct kernels compute: 36*3 multiplications for 16 outputs
- * in place of 16*27 (36*5 for 4 in place of 4*125). Transforming D too would halve them again, but the tensors
- * between would be half as large again and the error several times larger.
+ * Tiles of 4^3 (2^3) outputs are computed from 6^3 inputs by F(4, 3) (F(2, 5)) along each axis (A. Lavin, S. Gray,
+ * "Fast algorithms for convolutional neural networks", 2016). Both tensors of a convolution are transformed into
+ * 216 frequencies; for each of them what is left is a product of matrices, channels by channels, which the direct
+ * kernels compute: 216 multiplications for 64 outputs in place of 64*27 (216 for 8 in place of 8*125).
  *
  * A dilation splits the grid into dilation^3 sub-grids, voxel dilation*j + phase being voxel j of sub-grid
  * `phase`. Each is convolved for itself, without dilation; only along W they are worked on together.
@@ -22,18 +20,24 @@
 #include "backend/op.h"
 
 enum {
-    SN_WINOGRAD_INPUT = 6, /* inputs of a tile along H and W, and its frequencies */
-    SN_WINOGRAD_FREQUENCIES = 36,
+    SN_WINOGRAD_INPUT = 6,         /* inputs of a tile along an axis, and its frequencies */
+    SN_WINOGRAD_PLANE = 36,        /* frequencies of a plane, */
+    SN_WINOGRAD_FREQUENCIES = 216, /* and of all three axes */
     SN_WINOGRAD_MAX_KERNEL = 5,
     SN_WINOGRAD_MAX_TILE = 4,
+    SN_WINOGRAD_SLAB = 36,  /* deep: tiles that are multiplied together, at most */
+    SN_WINOGRAD_CHUNK = 16, /* deep: input channels whose weights are worked on together */
     SN_WINOGRAD_LANES = 16, /* memory is laid out for vectors of so many floats, whatever the processor's */
 };
 
 /*
- * The work is cut into units: `unit_z` planes by `unit_y` rows of tiles, of one phase along D and H. In a
- * unit, frequency f of a channel is one row of floats, plane after plane, in each the tiles in their order:
- * the shift of a tap along D is the tiles of a plane. A row has first the tiles of phase 0 along W, then
- * those of phase 1.
+ * There are two ways to do this. Where lanes are tiles, work is cut into units: `unit_z` layers by `unit_y` rows of tiles, of one phase along D and H. In a unit,
+ * frequency f of a channel is one row of floats: layer after layer, in each its rows of tiles, in each the tiles
+ * along W, first those of phase 0, then those of phase 1.
+ *
+ * Where lanes are channels ("deep": few tiles, many channels), all tiles are one unit. The frequencies of the
+ * input, (216, tiles, channels), are shared by all threads; weights are transformed a few channels at a time, just
+ * before they are used.
  */
 typedef struct sn_winograd_plan {
     int kernel, tile; /* weights, and outputs of a tile, along an axis: 3, 4 or 5, 2 */
@@ -42,14 +46,18 @@ typedef struct sn_winograd_plan {
     int64_t extent[3], sub_extent[3];          /* of the whole grid, of its first sub-grid */
     int64_t weight_out, weight_in; /* floats of w from one output, one input channel to the next */
     bool mirrored;                 /* backward data: the kernel is read from its end */
-    int64_t tiles_y;               /* of a sub-grid */
+    int64_t tiles_z, tiles_y;      /* of a sub-grid */
     int64_t sub_tiles_x, tiles_x;  /* of a row of a sub-grid, of its sub-grids along W together */
+    bool deep;                     /* of what follows, only `tiles` is used then */
+    int64_t tiles;                 /* of an image, in all sub-grids */
     int64_t unit_z, unit_y;
     int64_t units_z, units_y; /* of a sub-grid */
     int64_t in_block;         /* input channels transformed together */
     int64_t group;            /* output channels of a unit of work, at most */
+    int64_t rounds;           /* the output channels are cut into as many parts, one after the other */
     int64_t sub_row;  /* floats of a sub-grid's row of pixels in scratch memory, zeros around it included */
     int64_t row;      /* of all of them */
+    int64_t line;     /* floats of one frequency of a layer of tiles there */
     int64_t partials; /* backward weights: sums formed apart, then added in order; else 0 */
 } sn_winograd_plan;
 
@@ -67,28 +75,54 @@ size_t sn_winograd_workspace(const sn_winograd_plan *plan);
 /** Bytes of scratch memory a thread needs. */
 size_t sn_winograd_scratch(const sn_winograd_plan *plan);
 
-/** Units of work: of each image, phase along D, phase along H, planes and rows of tiles. */
+/** Deep: floats of one frequency of all tiles of so many channels, and a vector more, so that two frequencies never
+ * lie a multiple of 4096 bytes apart. */
+static inline int64_t sn_winograd_deep_frequency(const sn_winograd_plan *plan, int64_t channels)
+{
+    int64_t lanes = (channels + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES * SN_WINOGRAD_LANES;
+    return plan->images * plan->tiles * lanes + SN_WINOGRAD_LANES;
+}
+
+/** Deep: all tiles are multiplied in so many parts. */
+static inline int64_t sn_winograd_slabs(const sn_winograd_plan *plan)
+{
+    return (plan->images * plan->tiles + SN_WINOGRAD_SLAB - 1) / SN_WINOGRAD_SLAB;
+}
+
+/** Units of work: of each image, phase along D, phase along H, layers and rows of tiles. */
 static inline int64_t sn_winograd_units(const sn_winograd_plan *plan)
 {
     return plan->images * plan->dilation * plan->dilation * plan->units_z * plan->units_y;
 }
 
-/** Floats of one channel of the largest unit: of the input with its planes before and after, of the output. */
-static inline int64_t sn_winograd_in_channel(const sn_winograd_plan *plan)
+/** Tiles of the largest unit. */
+static inline int64_t sn_winograd_unit_tiles(const sn_winograd_plan *plan)
 {
-    return (plan->unit_z + plan->kernel - 1) * plan->unit_y * plan->tiles_x;
+    return plan->unit_z * plan->unit_y * plan->tiles_x;
 }
 
-static inline int64_t sn_winograd_out_channel(const sn_winograd_plan *plan)
+/** The same in whole vectors. */
+static inline int64_t sn_winograd_unit_lanes(const sn_winograd_plan *plan)
 {
-    int64_t tiles = plan->unit_z * plan->unit_y * plan->tiles_x;
-    return (tiles + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES * SN_WINOGRAD_LANES;
+    return (sn_winograd_unit_tiles(plan) + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES * SN_WINOGRAD_LANES;
 }
 
 /** Floats of one frequency of `channels` channels of `channel` floats each, and what vectors touch past it. */
 static inline int64_t sn_winograd_frequency(int64_t channels, int64_t channel)
 {
     return channels * channel + 2 * SN_WINOGRAD_LANES;
+}
+
+/** Floats of the rows of pixels in scratch memory: of six lines, and one of zeros. */
+static inline int64_t sn_winograd_pixels(const sn_winograd_plan *plan)
+{
+    return (SN_WINOGRAD_INPUT + 1) * plan->row;
+}
+
+/** Floats of the frequencies of planes there: of six planes of tiles. */
+static inline int64_t sn_winograd_planes(const sn_winograd_plan *plan)
+{
+    return SN_WINOGRAD_INPUT * SN_WINOGRAD_PLANE * plan->line;
 }
 
 #endif

@@ -241,7 +241,9 @@ static void run_direct(const sn_cpu_call *call)
 void SN_CPU_RUN(conv3d)(const sn_cpu_call *call)
 {
     const sn_conv_plan *plan = call->plan;
-    if (plan->way == SN_CONV_WINOGRAD)
+    if (plan->way == SN_CONV_WINOGRAD && plan->winograd.deep)
+        SN_CPU_NAME(sn_winograd_deep_conv3d)(call, &plan->winograd);
+    else if (plan->way == SN_CONV_WINOGRAD)
         SN_CPU_NAME(sn_winograd_conv3d)(call, &plan->winograd);
     else if (plan->way == SN_CONV_DEEP)
         SN_CPU_NAME(sn_deep_conv3d)(call, plan->deep);

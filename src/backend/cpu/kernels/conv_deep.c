@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backend/cpu/kernels/conv_deep.h"
-#include "backend/cpu/kernels/shuffle.h"
+#include "backend/cpu/kernels/lanes.h"
 
 enum { PREFETCH = 16 /* channels ahead, where single taps are packed */ };
 
@@ -97,28 +97,6 @@ static run_kernel *const kernels[SN_DEEP_VECTORS + 1][SN_DEEP_MAX_VOXELS + 1] = 
 #endif
 };
 
-/* to (columns, lanes) = the transpose of from (lanes, columns), rows `row` floats apart; what lies `next`
- * floats further on is needed soon. */
-static void pack_matrix(float *to, const sn_deep_block *block, const float *from, int64_t row,
-                        int64_t columns, int64_t next)
-{
-    for (int64_t lane = 0; lane < block->lanes; lane += LANES)
-        for (int64_t c = 0; c < columns; c += LANES) {
-            int64_t column = c + LANES < columns || columns < LANES ? c : columns - LANES; /* may overlap */
-            int64_t used = columns < LANES ? columns : LANES;
-            vf tile[LANES];
-            SN_UNROLL
-            for (int i = 0; i < LANES; i++) {
-                const float *at = from + (lane + i) * row + column;
-                tile[i] = lane + i < block->count ? vf_load(at) : (vf){0};
-                __builtin_prefetch(at + next, 0, 2);
-            }
-            vf_transpose(tile);
-            for (int i = 0; i < used; i++)
-                vf_store(to + (column + i) * block->lanes + lane, tile[i]);
-        }
-}
-
 /* One tap of a channel, whose lanes lie next to each other. */
 static void pack_row(float *to, const sn_deep_block *block, const float *from)
 {
@@ -147,10 +125,10 @@ static void pack(float *to, const sn_deep_plan *plan, const sn_deep_block *block
     const float *from = w + block->first * plan->weight_out + first * plan->weight_in;
     int64_t next = count * plan->weight_in; /* the next chunk */
     if (plan->all_taps && plan->weight_in == taps && count * taps >= LANES)
-        pack_matrix(to, block, from, plan->weight_out, count * taps, next);
+        sn_to_lanes(to, block->lanes, block->count, from, plan->weight_out, count * taps, next);
     else if (plan->all_taps && 2 * taps >= LANES) /* reads past the last row, not past its buffer's slack */
         for (int64_t i = 0; i < count; i++, from += plan->weight_in, to += taps * block->lanes)
-            pack_matrix(to, block, from, plan->weight_out, taps, next);
+            sn_to_lanes(to, block->lanes, block->count, from, plan->weight_out, taps, next);
     else if (plan->weight_out == 1)
         for (int64_t i = 0; i < count; i++)
             pack_row(to + i * block->lanes, block, from + i * plan->weight_in);
@@ -214,7 +192,7 @@ void SN_CPU_NAME(sn_deep_conv3d)(const sn_cpu_call *call, const sn_deep_plan *pl
     for (int64_t image = 0; image < plan->images; image++)
         for (int64_t s = 0; s < plan->slabs; s++)
             for (int64_t b = 0; b < blocks; b++) {
-                deep_unit unit = {.image = image, .block = sn_deep_block_of(plan, blocks, b)};
+                deep_unit unit = {.image = image, .block = sn_deep_block_of(plan->out_channels, blocks, b)};
                 unit.runs = plan->runs + sn_conv_split(plan->run_count, plan->slabs, s);
                 unit.end = plan->runs + sn_conv_split(plan->run_count, plan->slabs, s + 1);
                 run_unit(call, plan, &unit, sn_cpu_thread_scratch(call));

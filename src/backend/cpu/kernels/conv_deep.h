@@ -21,14 +21,14 @@ typedef struct sn_deep_block {
     int64_t first, count;
 } sn_deep_block;
 
-/* Block `index` of `blocks`, as even as whole vectors can be. */
-static inline sn_deep_block sn_deep_block_of(const sn_deep_plan *plan, int64_t blocks, int64_t index)
+/* Block `index` of `blocks` of so many channels, as even as whole vectors can be. */
+static inline sn_deep_block sn_deep_block_of(int64_t channels, int64_t blocks, int64_t index)
 {
-    int64_t vectors = sn_conv_parts(plan->out_channels, LANES), first = sn_conv_split(vectors, blocks, index);
+    int64_t vectors = sn_conv_parts(channels, LANES), first = sn_conv_split(vectors, blocks, index);
     sn_deep_block block = {.first = first * LANES};
     block.vectors = (int)(sn_conv_split(vectors, blocks, index + 1) - first);
     block.lanes = (int64_t)block.vectors * LANES;
-    int64_t rest = plan->out_channels - block.first;
+    int64_t rest = channels - block.first;
     block.count = rest < block.lanes ? rest : block.lanes;
     return block;
 }

@@ -4,7 +4,7 @@
  * summed in registers, each value of x broadcast.
  */
 #include "backend/cpu/kernels/conv_deep.h"
-#include "backend/cpu/kernels/shuffle.h"
+#include "backend/cpu/kernels/lanes.h"
 
 enum { MAX_ROWS = 6 };
 
@@ -102,30 +102,7 @@ static void pack_block(const sn_cpu_call *call, const sn_deep_plan *plan, const 
     }
 }
 
-/* dw (rows, columns) += the transpose of sums (columns, lanes) */
-static void add_matrix(float *dw, int64_t row, const sn_deep_block *block, const float *sums, int64_t columns)
-{
-    int64_t whole = columns - columns % LANES;
-    for (int64_t lane = 0; lane < block->count; lane += LANES)
-        for (int64_t c = 0; c < whole; c += LANES) {
-            vf tile[LANES];
-            SN_UNROLL
-            for (int i = 0; i < LANES; i++)
-                tile[i] = vf_load(sums + (c + i) * block->lanes + lane);
-            vf_transpose(tile);
-            SN_UNROLL
-            for (int i = 0; i < LANES; i++) {
-                float *to = dw + (lane + i) * row + c;
-                if (lane + i < block->count)
-                    vf_store(to, vf_load(to) + tile[i]);
-            }
-        }
-    for (int64_t lane = 0; lane < block->count; lane++)
-        for (int64_t c = whole; c < columns; c++)
-            dw[lane * row + c] += sums[c * block->lanes + lane];
-}
-
-/* The same one by one, where the sums are of some taps only. */
+/* dw += sums (channels, taps, lanes), which are of some taps only. */
 static void add_taps(float *dw, const sn_deep_plan *plan, const sn_deep_block *block, const float *sums,
                      int64_t channels)
 {
@@ -152,7 +129,8 @@ static void run_unit(const sn_cpu_call *call, const sn_deep_plan *plan, const sn
                                           sums + (i * plan->tap_count + t) * block->lanes);
     }
     if (plan->all_taps)
-        add_matrix(dw, plan->weight_out, block, sums, channels * plan->tap_count);
+        sn_from_lanes(dw, plan->weight_out, block->count, sums, block->lanes, channels * plan->tap_count,
+                      true);
     else
         add_taps(dw, plan, block, sums, channels);
 }
@@ -165,13 +143,13 @@ void SN_CPU_NAME(sn_deep_backward_weights)(const sn_cpu_call *call, const sn_dee
         float *scratch = sn_cpu_thread_scratch(call);
 #pragma omp for schedule(static)
         for (int64_t b = 0; b < blocks; b++) {
-            sn_deep_block block = sn_deep_block_of(plan, blocks, b);
+            sn_deep_block block = sn_deep_block_of(plan->out_channels, blocks, b);
             pack_block(call, plan, &block);
         }
 #pragma omp for collapse(2) schedule(dynamic)
         for (int64_t b = 0; b < blocks; b++)
             for (int64_t i = 0; i < plan->in_channels; i += plan->chunk) {
-                sn_deep_block block = sn_deep_block_of(plan, blocks, b);
+                sn_deep_block block = sn_deep_block_of(plan->out_channels, blocks, b);
                 run_unit(call, plan, &block, i, scratch);
             }
     }

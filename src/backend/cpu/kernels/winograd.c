@@ -1,8 +1,5 @@
 /* Convolution forward and backward data by Winograd's algorithm; see winograd_plan.h. */
 #include "backend/cpu/kernels/winograd.h"
-
-#include <string.h>
-
 #include "backend/cpu/kernels/conv_block.h"
 #include "backend/cpu/kernels/winograd_run.h"
 #include "base/memory.h"
@@ -10,67 +7,83 @@
 typedef struct winograd_job {
     const sn_winograd_plan *plan;
     const float *x, *w;
-    float *y, *packed; /* (36, block: (in_channels, kernel, rows)) */
-    int64_t packed_frequency;
-    int64_t blocks, groups;
+    float *y, *packed;                 /* the frequencies of a round's weights */
+    int64_t first_row, rows;           /* output channels of the round, */
+    int64_t blocks, in_blocks, groups; /* and what they and the input channels are cut into */
 } winograd_job;
 
-static int64_t first_row(const winograd_job *job, int64_t block)
+/* From the round's first output channel on. */
+static int64_t block_row(const winograd_job *job, int64_t block)
 {
-    return sn_conv_split(job->plan->out_channels, job->blocks, block);
+    return sn_conv_split(job->rows, job->blocks, block);
 }
 
-/* w[t], lane r: weight t of tap z along D, of row `first` + r and the kernel as it is applied to the input. */
-static void gather_weights(vf w[], const winograd_job *job, int z, int64_t first, int64_t rows,
-                           int64_t channel)
+/* Floats of all weights in one frequency. */
+static int64_t packed_frequency(const winograd_job *job)
 {
-    const sn_winograd_plan *plan = job->plan;
-    const int plane = plan->kernel * plan->kernel, last = plan->kernel * plane - 1;
-    const float *from = job->w + first * plan->weight_out + channel * plan->weight_in;
-    for (int t = 0; t < plane; t++)
-        w[t] = (vf){0};
-    for (int64_t r = 0; r < rows; r++, from += plan->weight_out)
-        for (int t = 0; t < plane; t++)
-            w[t][r] = from[plan->mirrored ? last - z * plane - t : z * plane + t];
+    return job->plan->in_channels * job->rows + job->in_blocks * job->blocks * LANES;
 }
 
-/* The frequencies of the weights of one tap along D. */
-SN_INLINE void transform_weights(const int kernel, vf u[SN_WINOGRAD_FREQUENCIES], const vf w[])
+/* Weights (channels, rows) of a block of output channels and the input channels from `first` on, `count` of
+ * them. What vectors write past them has room. */
+static float *packed_at(const winograd_job *job, int64_t block, int64_t first, int64_t count)
 {
-    vf rows[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_INPUT];
-    for (int y = 0; y < kernel; y++)
-        winograd_weights(kernel, w + kernel * y, rows[y]);
-    for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
-        vf column[SN_WINOGRAD_MAX_KERNEL], v[SN_WINOGRAD_INPUT];
-        for (int y = 0; y < kernel; y++)
-            column[y] = rows[y][x];
-        winograd_weights(kernel, column, v);
-        for (int y = 0; y < SN_WINOGRAD_INPUT; y++)
-            u[y * SN_WINOGRAD_INPUT + x] = v[y];
+    int64_t before = first / job->plan->in_block * job->blocks + block;
+    return job->packed + first * job->rows + count * block_row(job, block) + before * LANES;
+}
+
+/* w[t], lane r: weight t of row r, in the order in which it is applied to the input. */
+static void gather_weights(vf w[], const sn_winograd_plan *plan, const float *from, int64_t rows)
+{
+    const int taps = plan->kernel * plan->kernel * plan->kernel;
+    for (int t = 0; t < taps; t += LANES) {
+        const int first = t + LANES < taps ? t : taps - LANES; /* the last one may overlap */
+        vf part[LANES];
+        SN_UNROLL
+        for (int r = 0; r < LANES; r++)
+            part[r] = r < rows ? vf_load(from + r * plan->weight_out + first) : (vf){0};
+        vf_transpose(part);
+        for (int i = 0; i < LANES; i++)
+            w[plan->mirrored ? taps - 1 - first - i : first + i] = part[i];
     }
 }
 
-/* Weights of one input channel and one block, as the block kernel reads them: (kernel, rows) of each frequency. */
-static void pack_weights(const winograd_job *job, int64_t block, int64_t channel)
+/* Weights of one block and of the input channels from `first` on, as the block kernel reads them. */
+static void pack_weights(const winograd_job *job, int64_t block, int64_t first)
 {
-    float out[SN_WINOGRAD_FREQUENCIES][SN_WINOGRAD_MAX_KERNEL * SN_CONV_BLOCK_ROWS + LANES];
-    vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL], u[SN_WINOGRAD_FREQUENCIES];
-    const int kernel = job->plan->kernel;
-    int64_t first = first_row(job, block), rows = first_row(job, block + 1) - first;
-    for (int z = 0; z < kernel; z++)
+    const sn_winograd_plan *plan = job->plan;
+    const int64_t row = block_row(job, block), rows = block_row(job, block + 1) - row;
+    const int64_t rest = plan->in_channels - first, count = rest < plan->in_block ? rest : plan->in_block;
+    const int64_t frequency = packed_frequency(job);
+    const float *from = job->w + (job->first_row + row) * plan->weight_out + first * plan->weight_in;
+    float *to = packed_at(job, block, first, count);
+    for (int64_t i = 0; i < count; i++, from += plan->weight_in)
         for (int64_t r = 0; r < rows;
-             r += LANES) { /* what is stored past the rows, the next ones overwrite */
-            gather_weights(w, job, z, first + r, rows - r < LANES ? rows - r : LANES, channel);
-            if (kernel == 3)
-                transform_weights(3, u, w);
+             r += LANES) { /* what is written past the rows, the next ones overwrite */
+            vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL];
+            gather_weights(w, plan, from + r * plan->weight_out, rows - r);
+            if (plan->kernel == 3)
+                winograd_kernel(3, to + i * rows + r, frequency, w);
             else
-                transform_weights(5, u, w);
-            for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
-                vf_store(out[f] + z * rows + r, u[f]);
+                winograd_kernel(5, to + i * rows + r, frequency, w);
         }
-    float *to = job->packed + (first * job->plan->in_channels + channel * rows) * kernel;
-    for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++, to += job->packed_frequency)
-        memcpy(to, out[f], (size_t)(kernel * rows) * sizeof *to);
+}
+
+/* The third axis: from all frequencies of `count` tiles to those of planes, (36, line) each. */
+SN_INLINE void output_depth(const int tile, float *planes, const sn_winograd_plan *plan, const float *m,
+                            int64_t frequency, int64_t count)
+{
+    for (int f = 0; f < SN_WINOGRAD_PLANE; f++)
+        for (int64_t t = 0; t < count; t += LANES) {
+            vf v[SN_WINOGRAD_INPUT], y[SN_WINOGRAD_MAX_TILE];
+            SN_UNROLL
+            for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
+                v[k] = vf_load(m + (k * SN_WINOGRAD_PLANE + f) * frequency + t);
+            winograd_output(tile, v, y);
+            SN_UNROLL
+            for (int k = 0; k < tile; k++)
+                vf_store(planes + (k * SN_WINOGRAD_PLANE + f) * plan->line + t, y[k]);
+        }
 }
 
 /* Frequencies of up to LANES tiles to their rows of pixels: row y, in order, at out[y]. */
@@ -122,14 +135,14 @@ SN_INLINE void join_pixels(const int tile, const vf first[], const vf second[], 
 
 /* One row of tiles of one plane of one output channel. */
 SN_INLINE void output_row(const int dilation, const int tile, float *plane, const sn_winograd_plan *plan,
-                          const winograd_unit *unit, int64_t tile_row, const float *m, int64_t frequency)
+                          const winograd_unit *unit, int64_t tile_row, const float *m)
 {
     const int64_t width = plan->extent[2], pixels = dilation * tile * LANES;
     for (int64_t t = 0; t < plan->sub_tiles_x; t += LANES) {
         vf out[2][SN_WINOGRAD_MAX_TILE][SN_WINOGRAD_MAX_TILE];
         int64_t x = t * dilation * tile, count = width - x < pixels ? width - x : pixels;
         for (int p = 0; p < dilation; p++)
-            output_tiles(tile, m + p * plan->sub_tiles_x + t, frequency, out[p]);
+            output_tiles(tile, m + p * plan->sub_tiles_x + t, plan->line, out[p]);
         for (int i = 0; i < tile; i++) {
             int64_t y = winograd_line(plan, unit, tile_row * tile + i);
             if (y >= plan->extent[1])
@@ -144,50 +157,54 @@ SN_INLINE void output_row(const int dilation, const int tile, float *plane, cons
 }
 
 /* One output channel of a unit. */
-SN_INLINE void output_planes(const int dilation, const int tile, float *y, const sn_winograd_plan *plan,
-                             const winograd_unit *unit, const float *m, int64_t frequency)
+SN_INLINE void output_volume(const int dilation, const int tile, float *y, const sn_winograd_plan *plan,
+                             const winograd_unit *unit, const float *m, int64_t frequency, float *planes)
 {
-    for (int64_t z = unit->z; z < unit->z + unit->planes; z++) {
-        float *plane = y + winograd_plane(plan, unit, z) * plan->extent[1] * plan->extent[2];
-        for (int64_t r = unit->y; r < unit->y + unit->rows; r++, m += plan->tiles_x)
-            output_row(dilation, tile, plane, plan, unit, r, m, frequency);
+    const int64_t count = unit->rows * plan->tiles_x;
+    for (int64_t z = 0; z < unit->layers; z++, m += count) {
+        output_depth(tile, planes, plan, m, frequency, count);
+        for (int k = 0; k < tile; k++) {
+            int64_t plane = winograd_plane(plan, unit, (unit->z + z) * tile + k);
+            const float *from = planes + k * SN_WINOGRAD_PLANE * plan->line;
+            for (int64_t r = 0; r < unit->rows && plane < plan->extent[0]; r++, from += plan->tiles_x)
+                output_row(dilation, tile, y + plane * plan->extent[1] * plan->extent[2], plan, unit,
+                           unit->y + r, from);
+        }
     }
 }
 
 /* The same, by a function for each kernel and dilation. */
 static void output_channel(float *y, const sn_winograd_plan *plan, const winograd_unit *unit, const float *m,
-                           int64_t frequency)
+                           int64_t frequency, float *planes)
 {
     if (plan->dilation == 1 && plan->tile == 4)
-        output_planes(1, 4, y, plan, unit, m, frequency);
+        output_volume(1, 4, y, plan, unit, m, frequency, planes);
     else if (plan->dilation == 1)
-        output_planes(1, 2, y, plan, unit, m, frequency);
+        output_volume(1, 2, y, plan, unit, m, frequency, planes);
     else if (plan->tile == 4)
-        output_planes(2, 4, y, plan, unit, m, frequency);
+        output_volume(2, 4, y, plan, unit, m, frequency, planes);
     else
-        output_planes(2, 2, y, plan, unit, m, frequency);
+        output_volume(2, 2, y, plan, unit, m, frequency, planes);
 }
 
-/* Multiply all frequencies of some input channels with the weights of blocks [begin, end). */
+/* Multiply all frequencies of `count` input channels from `first` on with the weights of blocks [begin, end). */
 static void multiply(const winograd_job *job, const winograd_unit *unit, const winograd_field *in,
                      const winograd_field *out, int64_t first, int64_t count, int64_t begin, int64_t end)
 {
-    int32_t offsets[SN_WINOGRAD_MAX_KERNEL];
-    winograd_offsets(offsets, job->plan, unit);
-    int64_t vectors = (unit->planes * unit->tiles + LANES - 1) / LANES;
+    static const int32_t no_shift = 0;
+    const int64_t vectors = sn_conv_parts(unit->tiles, LANES), frequency = packed_frequency(job);
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
         for (int64_t b = begin; b < end; b++) {
-            int64_t row = first_row(job, b), rows = first_row(job, b + 1) - row;
+            int64_t row = block_row(job, b), rows = block_row(job, b + 1) - row;
             sn_conv_block block = {.x = in->values + f * in->frequency,
                                    .x_channel = in->channel,
                                    .channels = count,
-                                   .offsets = offsets,
-                                   .taps = job->plan->kernel,
+                                   .offsets = &no_shift,
+                                   .taps = 1,
                                    .y_channel = out->channel,
                                    .add = first > 0};
-            block.w = job->packed + f * job->packed_frequency +
-                      (row * job->plan->in_channels + first * rows) * job->plan->kernel;
-            block.y = out->values + f * out->frequency + (row - first_row(job, begin)) * out->channel;
+            block.w = packed_at(job, b, first, count) + f * frequency;
+            block.y = out->values + f * out->frequency + (row - block_row(job, begin)) * out->channel;
             SN_CONV_RUNS[rows](&block, block.x, block.y, vectors);
         }
 }
@@ -198,24 +215,22 @@ static void run_unit(const winograd_job *job, const winograd_unit *unit, int64_t
 {
     const sn_winograd_plan *plan = job->plan;
     const int64_t voxels = winograd_voxels(plan);
-    const int64_t first = first_row(job, begin), channels = first_row(job, end) - first;
-    float *rows = scratch;
-    winograd_field in = {.values = rows + (SN_WINOGRAD_INPUT + 1) * plan->row,
-                         .channel = (unit->planes + plan->kernel - 1) * unit->tiles};
+    const int64_t first = block_row(job, begin), channels = block_row(job, end) - first;
+    const winograd_space space = winograd_space_of(plan, scratch);
+    winograd_field in = {.values = space.rest, .channel = unit->tiles};
     in.frequency = sn_winograd_frequency(plan->in_block, in.channel);
     winograd_field out = {.values = in.values + SN_WINOGRAD_FREQUENCIES * in.frequency,
-                          .channel = sn_round_up(unit->planes * unit->tiles, SN_WINOGRAD_LANES)};
+                          .channel = sn_round_up(unit->tiles, SN_WINOGRAD_LANES)};
     out.frequency = sn_winograd_frequency(channels, out.channel);
-    memset(rows, 0, (size_t)((SN_WINOGRAD_INPUT + 1) * plan->row) * sizeof *rows);
     for (int64_t i = 0; i < plan->in_channels; i += plan->in_block) {
         int64_t rest = plan->in_channels - i, count = rest < plan->in_block ? rest : plan->in_block;
         winograd_input_channels(&in, plan, unit, job->x + (unit->image * plan->in_channels + i) * voxels,
-                                count, rows);
+                                count, &space);
         multiply(job, unit, &in, &out, i, count, begin, end);
     }
-    float *y = job->y + (unit->image * plan->out_channels + first) * voxels;
+    float *y = job->y + (unit->image * plan->out_channels + job->first_row + first) * voxels;
     for (int64_t o = 0; o < channels; o++)
-        output_channel(y + o * voxels, plan, unit, out.values + o * out.channel, out.frequency);
+        output_channel(y + o * voxels, plan, unit, out.values + o * out.channel, out.frequency, space.planes);
 }
 
 /* Blocks are taken together, so that a unit is transformed once for all of them, but not so many that there
@@ -228,26 +243,34 @@ static int64_t choose_groups(const winograd_job *job, int threads)
     return groups < job->blocks ? groups : job->blocks;
 }
 
+/* The output channels of one round; for all threads of a parallel region. */
+static void run_round(const winograd_job *job, float *scratch)
+{
+    const sn_winograd_plan *plan = job->plan;
+#pragma omp for collapse(2) schedule(dynamic)
+    for (int64_t block = 0; block < job->blocks; block++)
+        for (int64_t i = 0; i < plan->in_channels; i += plan->in_block)
+            pack_weights(job, block, i);
+#pragma omp for collapse(2) schedule(dynamic)
+    for (int64_t u = 0; u < sn_winograd_units(plan); u++)
+        for (int64_t g = 0; g < job->groups; g++) {
+            winograd_unit unit = winograd_unit_of(plan, u);
+            run_unit(job, &unit, sn_conv_split(job->blocks, job->groups, g),
+                     sn_conv_split(job->blocks, job->groups, g + 1), scratch);
+        }
+}
+
 void SN_CPU_NAME(sn_winograd_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
-    winograd_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
-    job.packed = call->workspace;
-    job.packed_frequency = plan->out_channels * plan->in_channels * plan->kernel;
-    job.blocks = sn_conv_parts(plan->out_channels, SN_CONV_BLOCK_ROWS);
-    job.groups = choose_groups(&job, call->threads);
 #pragma omp parallel num_threads(call->threads)
-    {
-        float *scratch = sn_cpu_thread_scratch(call);
-#pragma omp for collapse(2) schedule(static)
-        for (int64_t block = 0; block < job.blocks; block++)
-            for (int64_t i = 0; i < plan->in_channels; i++)
-                pack_weights(&job, block, i);
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t u = 0; u < sn_winograd_units(plan); u++)
-            for (int64_t g = 0; g < job.groups; g++) {
-                winograd_unit unit = winograd_unit_of(plan, u);
-                run_unit(&job, &unit, sn_conv_split(job.blocks, job.groups, g),
-                         sn_conv_split(job.blocks, job.groups, g + 1), scratch);
-            }
+    for (int64_t round = 0; round < plan->rounds; round++) {
+        winograd_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
+        job.packed = call->workspace;
+        job.first_row = sn_conv_split(plan->out_channels, plan->rounds, round);
+        job.rows = sn_conv_split(plan->out_channels, plan->rounds, round + 1) - job.first_row;
+        job.blocks = sn_conv_parts(job.rows, SN_CONV_BLOCK_ROWS);
+        job.in_blocks = sn_conv_parts(plan->in_channels, plan->in_block);
+        job.groups = choose_groups(&job, call->threads);
+        run_round(&job, sn_cpu_thread_scratch(call));
     }
 }

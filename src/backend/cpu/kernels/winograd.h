@@ -1,5 +1,5 @@
 /**
- * Winograd's transforms F(4, 3) and F(2, 5) along a row, in vectors whose lanes are tiles, and of a plane.
+ * Winograd's transforms F(4, 3) and F(2, 5) along a row, in vectors whose lanes are tiles, and of a unit of work.
  *
  * With the points p = 0, +-a, +-b and infinity, a = 3/4, b = 3/2:
  *   outputs  y = A' [(G g) * (B' d)]       d six inputs, g 3 (5) weights, y 4 (2) outputs
@@ -9,6 +9,8 @@
  */
 #ifndef SN_BACKEND_CPU_WINOGRAD_H
 #define SN_BACKEND_CPU_WINOGRAD_H
+
+#include <string.h>
 
 #include "backend/cpu/conv_plan.h"
 #include "backend/cpu/kernels/shuffle.h"
@@ -97,12 +99,66 @@ SN_INLINE void winograd_weights_back(const int kernel, const vf u[6], vf g[])
     g[kernel - 1] += u[5];
 }
 
-/* The planes and rows of tiles of one unit of work, counted in its sub-grid. */
+/* All frequencies of weights w (K^3): frequency f at to + f*frequency. */
+SN_INLINE void winograd_kernel(const int kernel, float *to, int64_t frequency, const vf w[])
+{
+    vf planes[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_PLANE];
+    for (int z = 0; z < kernel; z++) {
+        vf rows[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_INPUT];
+        for (int y = 0; y < kernel; y++)
+            winograd_weights(kernel, w + kernel * (kernel * z + y), rows[y]);
+        for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
+            vf column[SN_WINOGRAD_MAX_KERNEL], u[SN_WINOGRAD_INPUT];
+            for (int y = 0; y < kernel; y++)
+                column[y] = rows[y][x];
+            winograd_weights(kernel, column, u);
+            for (int y = 0; y < SN_WINOGRAD_INPUT; y++)
+                planes[z][y * SN_WINOGRAD_INPUT + x] = u[y];
+        }
+    }
+    for (int f = 0; f < SN_WINOGRAD_PLANE; f++) {
+        vf line[SN_WINOGRAD_MAX_KERNEL], u[SN_WINOGRAD_INPUT];
+        for (int z = 0; z < kernel; z++)
+            line[z] = planes[z][f];
+        winograd_weights(kernel, line, u);
+        for (int z = 0; z < SN_WINOGRAD_INPUT; z++)
+            vf_store(to + (z * SN_WINOGRAD_PLANE + f) * frequency, u[z]);
+    }
+}
+
+/* The gradients of weights w (K^3) from the sums of all frequencies, `frequency` floats apart. */
+SN_INLINE void winograd_kernel_back(const int kernel, vf w[], const float *sums, int64_t frequency)
+{
+    vf planes[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_PLANE];
+    for (int f = 0; f < SN_WINOGRAD_PLANE; f++) {
+        vf u[SN_WINOGRAD_INPUT], g[SN_WINOGRAD_MAX_KERNEL];
+        for (int z = 0; z < SN_WINOGRAD_INPUT; z++)
+            u[z] = vf_load(sums + (z * SN_WINOGRAD_PLANE + f) * frequency);
+        winograd_weights_back(kernel, u, g);
+        for (int z = 0; z < kernel; z++)
+            planes[z][f] = g[z];
+    }
+    for (int z = 0; z < kernel; z++) {
+        vf rows[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_INPUT];
+        for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
+            vf column[SN_WINOGRAD_INPUT], g[SN_WINOGRAD_MAX_KERNEL];
+            for (int y = 0; y < SN_WINOGRAD_INPUT; y++)
+                column[y] = planes[z][y * SN_WINOGRAD_INPUT + x];
+            winograd_weights_back(kernel, column, g);
+            for (int y = 0; y < kernel; y++)
+                rows[y][x] = g[y];
+        }
+        for (int y = 0; y < kernel; y++)
+            winograd_weights_back(kernel, rows[y], w + kernel * (kernel * z + y));
+    }
+}
+
+/* The layers and rows of tiles of one unit of work, counted in its sub-grid. */
 typedef struct winograd_unit {
     int64_t image, phase_z, phase_y;
-    int64_t z, planes; /* outputs */
-    int64_t y, rows;   /* of tiles */
-    int64_t tiles;     /* of a plane of the unit: rows*tiles_x */
+    int64_t z, layers;
+    int64_t y, rows;
+    int64_t tiles; /* of the unit: rows*layers*tiles_x */
 } winograd_unit;
 
 static inline winograd_unit winograd_unit_of(const sn_winograd_plan *plan, int64_t index)
@@ -112,12 +168,11 @@ static inline winograd_unit winograd_unit_of(const sn_winograd_plan *plan, int64
                           .phase_z = sub_grid / plan->dilation % plan->dilation,
                           .phase_y = sub_grid % plan->dilation};
     int64_t z = index % of_sub_grid / plan->units_y, y = index % plan->units_y;
-    int64_t planes = sn_conv_parts(plan->extent[0] - unit.phase_z, plan->dilation);
-    unit.z = sn_conv_split(planes, plan->units_z, z);
-    unit.planes = sn_conv_split(planes, plan->units_z, z + 1) - unit.z;
+    unit.z = sn_conv_split(plan->tiles_z, plan->units_z, z);
+    unit.layers = sn_conv_split(plan->tiles_z, plan->units_z, z + 1) - unit.z;
     unit.y = sn_conv_split(plan->tiles_y, plan->units_y, y);
     unit.rows = sn_conv_split(plan->tiles_y, plan->units_y, y + 1) - unit.y;
-    unit.tiles = unit.rows * plan->tiles_x;
+    unit.tiles = unit.rows * unit.layers * plan->tiles_x;
     return unit;
 }
 
@@ -141,6 +196,20 @@ typedef struct winograd_field {
 static inline int64_t winograd_voxels(const sn_winograd_plan *plan)
 {
     return plan->extent[0] * plan->extent[1] * plan->extent[2];
+}
+
+/* What the transforms need of a thread's scratch memory. */
+typedef struct winograd_space {
+    float *rows;   /* 7 rows of pixels, 0 where no pixels lie */
+    float *planes; /* (6, 36, line) */
+    float *rest;   /* what follows */
+} winograd_space;
+
+static inline winograd_space winograd_space_of(const sn_winograd_plan *plan, float *scratch)
+{
+    float *planes = scratch + sn_winograd_pixels(plan);
+    memset(scratch, 0, (size_t)sn_winograd_pixels(plan) * sizeof *scratch);
+    return (winograd_space){scratch, planes, planes + sn_winograd_planes(plan)};
 }
 
 /* Row k of pixels in scratch memory; of each sub-grid LANES zeros, the pixels, zeros. */
@@ -249,66 +318,96 @@ SN_INLINE void winograd_columns(const int tile, const bool gradient, float *v, i
     }
 }
 
-/* All frequencies of planes [z, end) of a unit, of one channel of the input or of gradients; returns where
- * they end. What is written past the tiles of a row, the next one overwrites. `rows`: 7 rows of scratch
- * memory, 0 where no pixels lie. */
-SN_INLINE float *winograd_planes(const int dilation, const int tile, const bool gradient, float *v,
-                                 int64_t frequency, const sn_winograd_plan *plan, const winograd_unit *unit,
-                                 int64_t z, int64_t end, const float *channel, float *rows)
+/* The frequencies of H and W of the unit's tiles in plane z: (36, line), row after row. What is written past the
+ * tiles of a row, or of phase 0, the next ones overwrite. */
+SN_INLINE void winograd_plane_tiles(const int dilation, const int tile, const bool gradient, float *v,
+                                    const sn_winograd_plan *plan, const winograd_unit *unit, int64_t z,
+                                    const float *channel, float *rows)
 {
-    const float *zeros = rows + SN_WINOGRAD_INPUT * plan->row;
-    for (; z < end; z++)
-        for (int64_t r = 0; r < unit->rows; r++, v += plan->tiles_x) {
-            int64_t plane = winograd_plane(plan, unit, z);
-            if (plane < 0 || plane >= plan->extent[0]) {
-                for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
-                    for (int64_t t = 0; t < plan->tiles_x; t += LANES)
-                        vf_store(v + f * frequency + t, (vf){0});
-                continue;
-            }
-            winograd_rows(dilation, tile, gradient, rows, plan, unit,
-                          channel + plane * plan->extent[1] * plan->extent[2], unit->y + r, zeros);
+    const int64_t plane = winograd_plane(plan, unit, z);
+    if (plane < 0 || plane >= plan->extent[0]) {
+        memset(v, 0, (size_t)(SN_WINOGRAD_PLANE * plan->line) * sizeof *v);
+        return;
+    }
+    for (int64_t r = 0; r < unit->rows; r++, v += plan->tiles_x) {
+        winograd_rows(dilation, tile, gradient, rows, plan, unit,
+                      channel + plane * plan->extent[1] * plan->extent[2], unit->y + r,
+                      rows + SN_WINOGRAD_INPUT * plan->row);
+        for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
+            for (int p = 0; p < dilation; p++)
+                winograd_columns(tile, gradient,
+                                 v + k * SN_WINOGRAD_INPUT * plan->line + p * plan->sub_tiles_x, plan->line,
+                                 winograd_row(rows, plan, k, p), plan->sub_tiles_x);
+    }
+}
+
+/* The third axis: from `count` tiles in six planes (`tile` planes of gradients) to all frequencies. */
+SN_INLINE void winograd_depth(const int tile, const bool gradient, float *v, int64_t frequency,
+                              const sn_winograd_plan *plan, const float *const planes[SN_WINOGRAD_INPUT],
+                              int64_t count)
+{
+    for (int f = 0; f < SN_WINOGRAD_PLANE; f++)
+        for (int64_t t = 0; t < count; t += LANES) {
+            const int lines = gradient ? tile : SN_WINOGRAD_INPUT;
+            vf d[SN_WINOGRAD_INPUT], u[SN_WINOGRAD_INPUT];
+            SN_UNROLL
+            for (int k = 0; k < lines; k++)
+                d[k] = vf_load(planes[k] + f * plan->line + t);
+            if (gradient)
+                winograd_gradient(tile, d, u);
+            else
+                winograd_input(d, u);
+            SN_UNROLL
             for (int k = 0; k < SN_WINOGRAD_INPUT; k++)
-                for (int p = 0; p < dilation; p++)
-                    winograd_columns(tile, gradient,
-                                     v + k * SN_WINOGRAD_INPUT * frequency + p * plan->sub_tiles_x, frequency,
-                                     winograd_row(rows, plan, k, p), plan->sub_tiles_x);
+                vf_store(v + (k * SN_WINOGRAD_PLANE + f) * frequency + t, u[k]);
         }
+}
+
+/* All frequencies of a unit, of one channel of the input or of gradients; returns where they end. What is
+ * written past the tiles of a layer, the next one overwrites. Planes that two layers share are transformed
+ * once. */
+SN_INLINE float *winograd_volume(const int dilation, const int tile, const bool gradient, float *v,
+                                 int64_t frequency, const sn_winograd_plan *plan, const winograd_unit *unit,
+                                 const float *channel, const winograd_space *space)
+{
+    const int lines = gradient ? tile : SN_WINOGRAD_INPUT, pad = gradient ? 0 : plan->kernel / 2;
+    const int64_t count = unit->rows * plan->tiles_x;
+    const float *planes[SN_WINOGRAD_INPUT];
+    for (int64_t z = 0; z < unit->layers; z++, v += count) {
+        for (int64_t k = 0; k < lines; k++) {
+            int64_t place = gradient ? k : (z * tile + k) % SN_WINOGRAD_INPUT;
+            float *to = space->planes + place * SN_WINOGRAD_PLANE * plan->line;
+            planes[k] = to;
+            if (z == 0 || k >= lines - tile)
+                winograd_plane_tiles(dilation, tile, gradient, to, plan, unit, (unit->z + z) * tile + k - pad,
+                                     channel, space->rows);
+        }
+        winograd_depth(tile, gradient, v, frequency, plan, planes, count);
+    }
     return v;
 }
 
 /* The same, by a function for each kernel and dilation. */
 SN_INLINE float *winograd_channel(const bool gradient, float *v, int64_t frequency,
-                                  const sn_winograd_plan *plan, const winograd_unit *unit, int64_t z,
-                                  int64_t end, const float *channel, float *rows)
+                                  const sn_winograd_plan *plan, const winograd_unit *unit,
+                                  const float *channel, const winograd_space *space)
 {
     if (plan->dilation == 1 && plan->tile == 4)
-        return winograd_planes(1, 4, gradient, v, frequency, plan, unit, z, end, channel, rows);
+        return winograd_volume(1, 4, gradient, v, frequency, plan, unit, channel, space);
     if (plan->dilation == 1)
-        return winograd_planes(1, 2, gradient, v, frequency, plan, unit, z, end, channel, rows);
+        return winograd_volume(1, 2, gradient, v, frequency, plan, unit, channel, space);
     if (plan->tile == 4)
-        return winograd_planes(2, 4, gradient, v, frequency, plan, unit, z, end, channel, rows);
-    return winograd_planes(2, 2, gradient, v, frequency, plan, unit, z, end, channel, rows);
+        return winograd_volume(2, 4, gradient, v, frequency, plan, unit, channel, space);
+    return winograd_volume(2, 2, gradient, v, frequency, plan, unit, channel, space);
 }
 
-/* All frequencies of `count` channels of a unit's input: its planes and kernel/2 before and after, one
- * channel after the other. */
+/* All frequencies of `count` channels of a unit's input, one channel after the other. */
 static inline void winograd_input_channels(const winograd_field *field, const sn_winograd_plan *plan,
                                            const winograd_unit *unit, const float *x, int64_t count,
-                                           float *rows)
+                                           const winograd_space *space)
 {
-    const int64_t pad = plan->kernel / 2;
     for (int64_t c = 0; c < count; c++, x += winograd_voxels(plan))
-        winograd_channel(false, field->values + c * field->channel, field->frequency, plan, unit,
-                         unit->z - pad, unit->z + unit->planes + pad, x, rows);
-}
-
-/* Where the taps along D lie, in floats. */
-static inline void winograd_offsets(int32_t offsets[SN_WINOGRAD_MAX_KERNEL], const sn_winograd_plan *plan,
-                                    const winograd_unit *unit)
-{
-    for (int z = 0; z < plan->kernel; z++)
-        offsets[z] = (int32_t)(z * unit->tiles);
+        winograd_channel(false, field->values + c * field->channel, field->frequency, plan, unit, x, space);
 }
 
 #endif

@@ -9,5 +9,7 @@
 
 void SN_CPU_NAME(sn_winograd_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan);
 void SN_CPU_NAME(sn_winograd_backward_weights)(const sn_cpu_call *call, const sn_winograd_plan *plan);
+void SN_CPU_NAME(sn_winograd_deep_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan);
+void SN_CPU_NAME(sn_winograd_deep_backward_weights)(const sn_cpu_call *call, const sn_winograd_plan *plan);
 
 #endif

@@ -17,18 +17,17 @@ typedef struct weights_job {
 typedef struct weights_part {
     int64_t out_first, out_count, blocks;
     int64_t in_first, in_count;
-    float *rows; /* of pixels */
+    winograd_space space;
     winograd_field x, dy;
-    float *sums; /* (36, sums_size) */
+    float *sums; /* (216, sums_size) */
     int64_t sums_size;
 } weights_part;
 
 /* All frequencies of one channel of a unit of dy, then zeros to the end of the channel. */
 static void gradient_channel(float *v, const winograd_field *field, const sn_winograd_plan *plan,
-                             const winograd_unit *unit, const float *dy, float *rows)
+                             const winograd_unit *unit, const float *dy, const winograd_space *space)
 {
-    float *end =
-        winograd_channel(true, v, field->frequency, plan, unit, unit->z, unit->z + unit->planes, dy, rows);
+    float *end = winograd_channel(true, v, field->frequency, plan, unit, dy, space);
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
         for (float *at = end; at < v + field->channel; at++)
             at[f * field->frequency] = 0;
@@ -39,17 +38,17 @@ static void transform_unit(const weights_job *job, weights_part *part, const win
 {
     const sn_winograd_plan *plan = job->plan;
     const int64_t voxels = winograd_voxels(plan);
-    part->x.channel = (unit->planes + plan->kernel - 1) * unit->tiles;
-    part->dy.channel = sn_round_up(unit->planes * unit->tiles, SN_WINOGRAD_LANES);
+    part->x.channel = unit->tiles;
+    part->dy.channel = sn_round_up(unit->tiles, SN_WINOGRAD_LANES);
     winograd_input_channels(&part->x, plan, unit,
                             job->x + (unit->image * plan->in_channels + part->in_first) * voxels,
-                            part->in_count, part->rows);
+                            part->in_count, &part->space);
     float *end = part->x.values + part->in_count * part->x.channel;
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++) /* what vectors read there is multiplied by 0 */
         memset(end + f * part->x.frequency, 0, SN_WINOGRAD_LANES * sizeof *end);
     const float *dy = job->dy + (unit->image * plan->out_channels + part->out_first) * voxels;
     for (int64_t c = 0; c < part->out_count; c++, dy += voxels)
-        gradient_channel(part->dy.values + c * part->dy.channel, &part->dy, plan, unit, dy, part->rows);
+        gradient_channel(part->dy.values + c * part->dy.channel, &part->dy, plan, unit, dy, &part->space);
 }
 
 static int64_t block_first(const weights_part *part, int64_t block)
@@ -58,60 +57,44 @@ static int64_t block_first(const weights_part *part, int64_t block)
 }
 
 /* Add one unit to the sums. */
-static void sum_unit(weights_part *part, const sn_winograd_plan *plan, const winograd_unit *unit)
+static void sum_unit(weights_part *part, const winograd_unit *unit)
 {
-    int32_t offsets[SN_WINOGRAD_MAX_KERNEL];
-    winograd_offsets(offsets, plan, unit);
+    static const int32_t no_shift = 0;
+    const int64_t vectors = sn_conv_parts(unit->tiles, LANES);
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++) {
         const sn_conv_streams streams = {.x = part->x.values + f * part->x.frequency,
                                          .x_channel = part->x.channel,
                                          .channels = part->in_count,
-                                         .offsets = offsets,
-                                         .taps = plan->kernel};
+                                         .offsets = &no_shift,
+                                         .taps = 1};
         float *sums = part->sums + f * part->sums_size;
         for (int64_t b = 0; b < part->blocks; b++) {
             int64_t first = block_first(part, b), rows = block_first(part, b + 1) - first;
             SN_CONV_SUM_BLOCK(rows, part->dy.values + f * part->dy.frequency + first * part->dy.channel,
-                              part->dy.channel, &streams, part->dy.channel / LANES, sums);
-            sums += sn_conv_block_sums(part->in_count * plan->kernel, rows);
+                              part->dy.channel, &streams, vectors, sums);
+            sums += sn_conv_block_sums(part->in_count, rows);
         }
     }
 }
 
-/* w, lane i: the weights of one tap along D from the sums of its frequencies. */
-SN_INLINE void weights_of(const int kernel, vf w[], const vf u[SN_WINOGRAD_FREQUENCIES])
+/* Sums [first, first + LANES) of a group of streams of a block to the weights of their pairs of channels: added, or
+ * written to a partial sum. `dw` is the block's first output channel. */
+static void write_sums(float *dw, const weights_part *part, const sn_winograd_plan *plan, const float *sums,
+                       int64_t rows, int64_t group, int64_t first, bool add)
 {
-    vf rows[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_INPUT];
-    for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
-        vf column[SN_WINOGRAD_INPUT], g[SN_WINOGRAD_MAX_KERNEL];
-        for (int y = 0; y < SN_WINOGRAD_INPUT; y++)
-            column[y] = u[y * SN_WINOGRAD_INPUT + x];
-        winograd_weights_back(kernel, column, g);
-        for (int y = 0; y < kernel; y++)
-            rows[y][x] = g[y];
-    }
-    for (int y = 0; y < kernel; y++)
-        winograd_weights_back(kernel, rows[y], w + kernel * y);
-}
-
-/* Add (or write, to partial sums) the weights of one row of a block, `count` <= LANES input channels. */
-SN_INLINE void write_weights(const int kernel, float *dw, const weights_part *part, const float *sums,
-                             int64_t rows, int64_t row, int64_t first, int64_t count, bool add)
-{
-    const int plane = kernel * kernel;
-    for (int z = 0; z < kernel; z++) {
-        vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL], u[SN_WINOGRAD_FREQUENCIES] = {0};
-        for (int64_t i = 0; i < count; i++) {
-            const float *from = sums + sn_conv_sum_at(rows, row, (first + i) * kernel + z);
-            for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++)
-                u[f][i] = from[f * part->sums_size];
-        }
-        weights_of(kernel, w, u);
-        for (int64_t i = 0; i < count; i++)
-            for (int t = 0; t < plane; t++) {
-                float *to = dw + (i * kernel + z) * plane + t;
-                *to = add ? *to + w[t][i] : w[t][i];
-            }
+    const int64_t together = SN_CONV_SUM_STREAMS(rows), taps = plan->weight_in;
+    vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL];
+    if (plan->kernel == 3)
+        winograd_kernel_back(3, w, sums + first, part->sums_size);
+    else
+        winograd_kernel_back(5, w, sums + first, part->sums_size);
+    for (int64_t i = 0; i < LANES && first + i < rows * together; i++) {
+        int64_t row = (first + i) / together, channel = group * together + (first + i) % together;
+        if (channel >= part->in_count)
+            continue;
+        float *to = dw + row * plan->weight_out + (part->in_first + channel) * taps;
+        for (int64_t t = 0; t < taps; t++)
+            to[t] = add ? to[t] + w[t][i] : w[t][i];
     }
 }
 
@@ -122,16 +105,11 @@ static void write_part(const weights_job *job, const weights_part *part, float *
     const float *sums = part->sums;
     for (int64_t b = 0; b < part->blocks; b++) {
         int64_t first = block_first(part, b), rows = block_first(part, b + 1) - first;
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t i = 0; i < part->in_count; i += LANES) {
-                int64_t rest = part->in_count - i, count = rest < LANES ? rest : LANES;
-                int64_t pair = (part->out_first + first + r) * plan->in_channels + part->in_first + i;
-                if (plan->kernel == 3)
-                    write_weights(3, dw + pair * plan->weight_in, part, sums, rows, r, i, count, add);
-                else
-                    write_weights(5, dw + pair * plan->weight_in, part, sums, rows, r, i, count, add);
-            }
-        sums += sn_conv_block_sums(part->in_count * plan->kernel, rows);
+        int64_t groups = sn_conv_parts(part->in_count, SN_CONV_SUM_STREAMS(rows));
+        float *to = dw + (part->out_first + first) * plan->weight_out;
+        for (int64_t g = 0; g < groups; g++, sums += sn_conv_sums_size(rows))
+            for (int64_t i = 0; i < sn_conv_sums_size(rows); i += LANES)
+                write_sums(to, part, plan, sums, rows, g, i, add);
     }
 }
 
@@ -140,18 +118,18 @@ static weights_part part_of(const weights_job *job, int64_t group, int64_t in_bl
     const sn_winograd_plan *plan = job->plan;
     weights_part part = {.out_first = sn_conv_split(plan->out_channels, job->groups, group),
                          .in_first = sn_conv_split(plan->in_channels, job->in_blocks, in_block),
-                         .rows = scratch};
+                         .space = winograd_space_of(plan, scratch)};
     part.out_count = sn_conv_split(plan->out_channels, job->groups, group + 1) - part.out_first;
     part.in_count = sn_conv_split(plan->in_channels, job->in_blocks, in_block + 1) - part.in_first;
     part.blocks = sn_conv_parts(part.out_count, SN_CONV_SUM_ROWS);
-    part.x.values = scratch + (SN_WINOGRAD_INPUT + 1) * plan->row;
-    part.x.frequency = sn_winograd_frequency(plan->in_block, sn_winograd_in_channel(plan));
+    part.x.values = part.space.rest;
+    part.x.frequency = sn_winograd_frequency(plan->in_block, sn_winograd_unit_tiles(plan));
     part.dy.values = part.x.values + SN_WINOGRAD_FREQUENCIES * part.x.frequency;
-    part.dy.frequency = sn_winograd_frequency(plan->group, sn_winograd_out_channel(plan));
+    part.dy.frequency = sn_winograd_frequency(plan->group, sn_winograd_unit_lanes(plan));
     part.sums = part.dy.values + SN_WINOGRAD_FREQUENCIES * part.dy.frequency;
     for (int64_t b = 0; b < part.blocks; b++)
-        part.sums_size += sn_conv_block_sums(part.in_count * plan->kernel,
-                                             block_first(&part, b + 1) - block_first(&part, b));
+        part.sums_size +=
+            sn_conv_block_sums(part.in_count, block_first(&part, b + 1) - block_first(&part, b));
     return part;
 }
 
@@ -161,13 +139,12 @@ static void run_part(const weights_job *job, int64_t partial, int64_t group, int
     const sn_winograd_plan *plan = job->plan;
     weights_part part = part_of(job, group, in_block, scratch);
     const int64_t units = sn_winograd_units(plan), weights = plan->out_channels * plan->weight_out;
-    memset(part.rows, 0, (size_t)((SN_WINOGRAD_INPUT + 1) * plan->row) * sizeof *part.rows);
     memset(part.sums, 0, (size_t)(SN_WINOGRAD_FREQUENCIES * part.sums_size) * sizeof *part.sums);
     for (int64_t u = sn_conv_split(units, plan->partials, partial);
          u < sn_conv_split(units, plan->partials, partial + 1); u++) {
         winograd_unit unit = winograd_unit_of(plan, u);
         transform_unit(job, &part, &unit);
-        sum_unit(&part, plan, &unit);
+        sum_unit(&part, &unit);
     }
     if (plan->partials == 1)
         write_part(job, &part, job->dw, true);
