@@ -10,7 +10,8 @@
  *
  * Some outputs are updated: their old value counts. Gradients of parameters are always added to what is
  * there, so the images of a batch are summed in the order in which they run; SN_OP_NADAM uses the sum and
- * sets it to zero.
+ * sets it to zero. What is added is the complete gradient of an image, rounded to the tensor's type: so gradients
+ * that begin at zero, one for each image, can be added later with the same bits (train/together.h).
  */
 #ifndef SN_BACKEND_OP_H
 #define SN_BACKEND_OP_H
@@ -191,6 +192,7 @@ typedef struct sn_op_info {
     const char *name; /* "conv3d" */
     int min_inputs, max_inputs, outputs;
     unsigned updated_outputs; /* bit o: output o is read, changed and written back */
+    unsigned added_outputs;   /* bit o: it is so as a gradient: the complete one of an image is added */
     unsigned in_place_inputs; /* bit i: output 0 may occupy the memory of input i */
 } sn_op_info;
 

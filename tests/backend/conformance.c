@@ -102,6 +102,32 @@ static bool runs(const op_runner *runner, const op_case *which)
     return false;
 }
 
+/* Gradients that are made apart, from zero, have the bits of what is added to others: `is` comes from `before`. */
+static void check_added(const op_runner *runner, const op_case *which, const op_values *is,
+                        const op_values *before)
+{
+    const unsigned added = sn_op_describe(which->op.kind)->added_outputs;
+    if (added == 0 || which->op.inputs[0].desc.shape[0] > 1)
+        return;
+    op_values apart = op_values_make(&which->op);
+    op_values_copy(&apart, before, &which->op);
+    for (int o = 0; o < which->op.output_count; o++)
+        memset(apart.out[o], 0, (size_t)sn_tensor_count(&which->op.outputs[o].desc) * sizeof(double));
+    op_run(runner, &which->op, &apart);
+    for (int o = 0; o < which->op.output_count; o++) {
+        const bool single = which->op.outputs[o].desc.dtype == SN_F32;
+        for (int64_t i = 0; (added >> o & 1) && i < sn_tensor_count(&which->op.outputs[o].desc); i++) {
+            double sum = single ? (float)before->out[o][i] + (float)apart.out[o][i]
+                                : before->out[o][i] + apart.out[o][i];
+            if (sum != is->out[o][i])
+                fail_msg("%s: %s: output %d, element %d is %.9g, not the sum of %.9g and %.9g",
+                         runner->backend->name, which->name, o, (int)i, is->out[o][i], before->out[o][i],
+                         apart.out[o][i]);
+        }
+    }
+    op_values_clear(&apart);
+}
+
 void conformance_run(const op_runner *runner, sn_dtype real, tolerance (*allowed)(sn_op_kind, int))
 {
     sn_error error = SN_ERROR_INIT;
@@ -119,6 +145,8 @@ void conformance_run(const op_runner *runner, sn_dtype real, tolerance (*allowed
             if (op_try(runner, &which.op, &values, input, &error) != SN_OK)
                 fail_msg("%s: %s: %s", name, which.name, error.text);
             compare(name, &which, &values, &expected[index], &conformance_given[index], allowed);
+            if (input == NOT_IN_PLACE)
+                check_added(runner, &which, &values, &conformance_given[index]);
         }
         op_values_clear(&values);
     }

@@ -187,6 +187,17 @@ static void load(double *values, const sn_tensor_desc *desc, const void *data)
             values[i] = ((const uint8_t *)data)[i];
 }
 
+/* Add what is rounded to the type. */
+static void add(void *data, const sn_tensor_desc *desc, const double *values)
+{
+    int64_t count = sn_tensor_count(desc);
+    for (int64_t i = 0; i < count; i++)
+        if (desc->dtype == SN_F64)
+            ((double *)data)[i] += values[i];
+        else
+            ((float *)data)[i] += (float)values[i];
+}
+
 static void store(void *data, const sn_tensor_desc *desc, const double *values)
 {
     int64_t count = sn_tensor_count(desc);
@@ -202,7 +213,7 @@ static void store(void *data, const sn_tensor_desc *desc, const double *values)
 
 static void run_op(const sn_program *program, const sn_op *op)
 {
-    unsigned updated = sn_op_describe(op->kind)->updated_outputs;
+    const sn_op_info *info = sn_op_describe(op->kind);
     double *in[SN_OP_MAX_INPUTS], *out[SN_OP_MAX_OUTPUTS];
     const sn_buffer *buffer = program->buffers[op->workspace.buffer];
     assert(op->workspace.offset + ref_workspace(NULL, op) <= buffer->bytes);
@@ -213,14 +224,22 @@ static void run_op(const sn_program *program, const sn_op *op)
         values += sn_tensor_count(&op->inputs[i].desc);
     }
     for (int o = 0; o < op->output_count; o++) {
+        int64_t count = sn_tensor_count(&op->outputs[o].desc);
         out[o] = values;
-        if (updated >> o & 1)
+        if (info->added_outputs >> o & 1)
+            memset(out[o], 0, (size_t)count * sizeof *out[o]);
+        else if (info->updated_outputs >> o & 1)
             load(out[o], &op->outputs[o].desc, operand_data(program, &op->outputs[o]));
-        values += sn_tensor_count(&op->outputs[o].desc);
+        values += count;
     }
     kernels[op->kind](op, in, out);
-    for (int o = 0; o < op->output_count; o++)
-        store(operand_data(program, &op->outputs[o]), &op->outputs[o].desc, out[o]);
+    for (int o = 0; o < op->output_count; o++) {
+        void *data = operand_data(program, &op->outputs[o]);
+        if (info->added_outputs >> o & 1)
+            add(data, &op->outputs[o].desc, out[o]);
+        else
+            store(data, &op->outputs[o].desc, out[o]);
+    }
 }
 
 static sn_status ref_program_run(sn_device *device, sn_program *program, sn_error *error)

@@ -146,20 +146,20 @@ static __global__ void find_gradients(slopes *to, float *dgamma, float *dbeta, c
                                       layer of, int images)
 {
     const int c = (int)blockIdx.x;
-    double gamma = dgamma[c], beta = dbeta[c];
+    float gamma = dgamma[c], beta = dbeta[c];
     for (int n = 0; n < images; n++) {
         const int64_t plane = (int64_t)n * of.channels + c;
         const double spread = of.variance[plane] + of.epsilon;
         double sums[2];
         sum_partials(sums, partials, plane, of.voxels);
-        beta += sums[0];
-        gamma += sums[1] / sqrt(spread);
+        beta += (float)sums[0];
+        gamma += (float)(sums[1] / sqrt(spread));
         if (threadIdx.x == 0)
             to[plane] = slopes{(float)(sums[0] / of.voxels), (float)(sums[1] / of.voxels / spread)};
     }
     if (threadIdx.x == 0) {
-        dgamma[c] = (float)gamma;
-        dbeta[c] = (float)beta;
+        dgamma[c] = gamma;
+        dbeta[c] = beta;
     }
 }
 

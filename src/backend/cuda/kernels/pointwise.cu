@@ -58,14 +58,14 @@ static __global__ void sum_voxels(double *partials, const float *x, int voxels)
 static __global__ void add_images(float *to, const double *partials, int images, int channels, int voxels)
 {
     const int c = (int)blockIdx.x;
-    double total = to[c];
+    float total = to[c];
     for (int n = 0; n < images; n++) {
         double sums[1];
         sum_partials(sums, partials, (int64_t)n * channels + c, voxels);
-        total += sums[0];
+        total += (float)sums[0];
     }
     if (threadIdx.x == 0)
-        to[c] = (float)total;
+        to[c] = total;
 }
 
 static cudaError_t add_gradient(const sn_cuda_call *call, void *to)
