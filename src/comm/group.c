@@ -1,4 +1,4 @@
-#include "comm/group.h"
+#include "comm/group_kind.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +20,10 @@ typedef struct early {
     bool whole;
 } early;
 
-struct sn_group {
-    int socket, member, size;
+/* A member whose others are other processes. */
+typedef struct connected {
+    sn_group group;
+    int socket;
     uint32_t number; /* of the exchange under way */
     bool *got;       /* (size) whether its parcel has come */
     early *early;    /* (size) */
@@ -32,38 +34,9 @@ struct sn_group {
     /* the frames that are being sent */
     int sent_to;    /* members, counted from this one, whose frame is sent */
     size_t sent_at; /* bytes of the next one, header included */
-};
+} connected;
 
-sn_status sn_group_open(sn_group **group, int descriptor, int member, int size, sn_error *error)
-{
-    sn_status status;
-    sn_group *self = NULL;
-    *group = NULL;
-    SN_TRY(sn_alloc(&self, 1, sizeof *self, error));
-    self->socket = descriptor;
-    self->member = member;
-    self->size = size;
-    fcntl(descriptor, F_SETFD, FD_CLOEXEC);
-    SN_TRY(sn_alloc(&self->got, (size_t)size, sizeof *self->got, error));
-    SN_TRY(sn_alloc(&self->early, (size_t)size, sizeof *self->early, error));
-    *group = self;
-    self = NULL;
-done:
-    sn_group_close(self);
-    return status;
-}
-
-void sn_group_close(sn_group *group)
-{
-    if (group == NULL)
-        return;
-    close(group->socket);
-    for (int m = 0; m < group->size && group->early != NULL; m++)
-        sn_free(group->early[m].bytes);
-    sn_free(group->early);
-    sn_free(group->got);
-    sn_free(group);
-}
+/* ---- any kind ---- */
 
 int sn_group_member(const sn_group *group)
 {
@@ -73,6 +46,12 @@ int sn_group_member(const sn_group *group)
 int sn_group_size(const sn_group *group)
 {
     return group == NULL ? 1 : group->size;
+}
+
+sn_status sn_group_exchange(sn_group *group, const sn_parcel *sent, const sn_parcel *received,
+                            sn_error *error)
+{
+    return group->exchange(group, sent, received, error);
 }
 
 /* What a call of send or recv moved: bytes, 0 where it would wait, or an error. */
@@ -90,12 +69,12 @@ static sn_status moved(size_t *bytes, ssize_t count, bool ended, sn_error *error
 /* ---- sending ---- */
 
 /* Send as much as can be sent now. */
-static sn_status frames_send(sn_group *self, const sn_parcel *sent, sn_error *error)
+static sn_status frames_send(connected *self, const sn_parcel *sent, sn_error *error)
 {
     sn_status status = SN_OK;
     size_t count = 1;
-    while (self->sent_to < self->size - 1 && count > 0) {
-        int to = (self->member + 1 + self->sent_to) % self->size;
+    while (self->sent_to < self->group.size - 1 && count > 0) {
+        int to = (self->group.member + 1 + self->sent_to) % self->group.size;
         sn_frame header = {(uint32_t)to, self->number, sent[to].size};
         bool heading = self->sent_at < sizeof header;
         const char *from = heading ? (const char *)&header + self->sent_at
@@ -115,11 +94,11 @@ done:
 /* ---- receiving ---- */
 
 /* A header is there: find the place for what follows. */
-static sn_status frame_place(sn_group *self, const sn_parcel *received, sn_error *error)
+static sn_status frame_place(connected *self, const sn_parcel *received, sn_error *error)
 {
     uint32_t from = self->frame.peer;
     bool now = self->frame.number == self->number, next = self->frame.number == self->number + 1;
-    if (from >= (uint32_t)self->size || (now && self->got[from]) ||
+    if (from >= (uint32_t)self->group.size || (now && self->got[from]) ||
         (next && self->early[from].bytes != NULL) || !(now || next) ||
         (now && self->frame.size != received[from].size))
         return sn_error_set(error, SN_ERR_FAILED,
@@ -138,7 +117,7 @@ static sn_status frame_place(sn_group *self, const sn_parcel *received, sn_error
 }
 
 /* Take what came early into its place. */
-static sn_status early_take(sn_group *self, int from, const sn_parcel *received, sn_error *error)
+static sn_status early_take(connected *self, int from, const sn_parcel *received, sn_error *error)
 {
     early *before = &self->early[from];
     if (before->size != received[from].size)
@@ -154,7 +133,7 @@ static sn_status early_take(sn_group *self, int from, const sn_parcel *received,
 }
 
 /* A frame is whole. */
-static sn_status frame_end(sn_group *self, const sn_parcel *received, sn_error *error)
+static sn_status frame_end(connected *self, const sn_parcel *received, sn_error *error)
 {
     int from = (int)self->frame.peer;
     self->at = 0;
@@ -167,16 +146,16 @@ static sn_status frame_end(sn_group *self, const sn_parcel *received, sn_error *
     return SN_OK;
 }
 
-static bool all_got(const sn_group *self)
+static bool all_got(const connected *self)
 {
     int count = 0;
-    for (int m = 0; m < self->size; m++)
+    for (int m = 0; m < self->group.size; m++)
         count += self->got[m];
-    return count == self->size;
+    return count == self->group.size;
 }
 
 /* Receive as much as is there and wanted. */
-static sn_status frames_receive(sn_group *self, const sn_parcel *received, sn_error *error)
+static sn_status frames_receive(connected *self, const sn_parcel *received, sn_error *error)
 {
     sn_status status = SN_OK;
     size_t count = 1;
@@ -199,38 +178,73 @@ done:
 /* ---- the exchange ---- */
 
 /* Begin with what came early. */
-static sn_status exchange_begin(sn_group *self, const sn_parcel *received, sn_error *error)
+static sn_status exchange_begin(connected *self, const sn_parcel *received, sn_error *error)
 {
     sn_status status = SN_OK;
     self->number++;
     self->sent_to = 0;
     self->sent_at = 0;
-    for (int m = 0; m < self->size; m++)
-        self->got[m] = m == self->member;
-    for (int m = 0; m < self->size; m++)
+    for (int m = 0; m < self->group.size; m++)
+        self->got[m] = m == self->group.member;
+    for (int m = 0; m < self->group.size; m++)
         if (self->early[m].whole)
             SN_TRY(early_take(self, m, received, error));
 done:
     return status;
 }
 
-sn_status sn_group_exchange(sn_group *group, const sn_parcel *sent, const sn_parcel *received,
-                            sn_error *error)
+static sn_status frames_exchange(sn_group *group, const sn_parcel *sent, const sn_parcel *received,
+                                 sn_error *error)
 {
     sn_status status;
-    SN_TRY(exchange_begin(group, received, error));
+    connected *self = (connected *)group;
+    SN_TRY(exchange_begin(self, received, error));
     for (;;) {
-        SN_TRY(frames_send(group, sent, error));
-        SN_TRY(frames_receive(group, received, error));
-        bool sending = group->sent_to < group->size - 1;
-        if (!sending && all_got(group))
+        SN_TRY(frames_send(self, sent, error));
+        SN_TRY(frames_receive(self, received, error));
+        bool sending = self->sent_to < group->size - 1;
+        if (!sending && all_got(self))
             break;
         SN_TRY(sn_interrupt_check(error));
-        struct pollfd wanted = {.fd = group->socket, .events = (short)(POLLIN | (sending ? POLLOUT : 0))};
-        if (all_got(group))
+        struct pollfd wanted = {.fd = self->socket, .events = (short)(POLLIN | (sending ? POLLOUT : 0))};
+        if (all_got(self))
             wanted.events = POLLOUT; /* what comes now is for the next exchange */
         poll(&wanted, 1, POLL_MILLISECONDS);
     }
 done:
     return status;
+}
+
+/* ---- open and close ---- */
+
+sn_status sn_group_open(sn_group **group, int descriptor, int member, int size, sn_error *error)
+{
+    sn_status status;
+    connected *self = NULL;
+    *group = NULL;
+    SN_TRY(sn_alloc(&self, 1, sizeof *self, error));
+    self->group = (sn_group){member, size, frames_exchange};
+    self->socket = descriptor;
+    fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+    SN_TRY(sn_alloc(&self->got, (size_t)size, sizeof *self->got, error));
+    SN_TRY(sn_alloc(&self->early, (size_t)size, sizeof *self->early, error));
+    *group = &self->group;
+    self = NULL;
+done:
+    if (self != NULL)
+        sn_group_close(&self->group);
+    return status;
+}
+
+void sn_group_close(sn_group *group)
+{
+    connected *self = (connected *)group;
+    if (group == NULL)
+        return;
+    close(self->socket);
+    for (int m = 0; m < group->size && self->early != NULL; m++)
+        sn_free(self->early[m].bytes);
+    sn_free(self->early);
+    sn_free(self->got);
+    sn_free(self);
 }
