@@ -53,6 +53,12 @@ bool sn_device_is_gpu(const char *name)
     return list_parse(&list, name);
 }
 
+int sn_device_listed(const char *name)
+{
+    gpu_list list;
+    return list_parse(&list, name) ? list.count : 0;
+}
+
 const char *sn_device_kind(const char *name)
 {
     return sn_device_is_gpu(name) ? "cuda" : name;
@@ -228,4 +234,43 @@ void sn_device_close(const sn_backend *backend, sn_device *device)
 {
     if (device != NULL)
         backend->close(device);
+}
+
+/* ---- several of one kind ---- */
+
+enum { KERNELS_TEXT = 256 };
+
+/* What GPU `index` computes with. */
+static sn_status gpu_kernels(char text[KERNELS_TEXT], int index, sn_precision precision, sn_error *error)
+{
+    char name[SN_DEVICE_NAME];
+    const sn_backend *backend;
+    sn_device *device;
+    snprintf(name, sizeof name, "cuda:%d", index);
+    sn_status status = sn_device_open(&backend, &device, name, precision, 1, error);
+    if (status == SN_OK)
+        snprintf(text, KERNELS_TEXT, "%s", backend->kernels(device));
+    sn_device_close(backend, device);
+    return status;
+}
+
+sn_status sn_device_check_alike(const char *name, sn_precision precision, sn_error *error)
+{
+    sn_status status = SN_OK;
+    gpu_list list;
+    char first[KERNELS_TEXT], other[KERNELS_TEXT];
+    if (!list_parse(&list, name) || list.count < 2)
+        return SN_OK;
+    SN_TRY(gpu_kernels(first, list.index[0], precision, error));
+    for (int i = 1; i < list.count; i++) {
+        SN_TRY(gpu_kernels(other, list.index[i], precision, error));
+        if (strcmp(first, other) != 0)
+            return sn_error_set(
+                error, SN_ERR_ARG,
+                "device %s: GPU %d computes by \"%s\", GPU %d by \"%s\", and results would differ; "
+                "list GPUs of one kind",
+                name, list.index[0], first, list.index[i], other);
+    }
+done:
+    return status;
 }

@@ -26,6 +26,9 @@ bool sn_device_is_name(const char *name, int most);
 const char *sn_device_kind(const char *name);
 bool sn_device_is_gpu(const char *name);
 
+/** How many GPUs the name lists: 0 of "cpu", and of "cuda", which may be any. */
+int sn_device_listed(const char *name);
+
 /** How many devices the name means on this machine, all usable. SN_ERR_UNSUPPORTED as sn_device_open. */
 sn_status sn_device_count(int *count, const char *name, sn_error *error);
 
@@ -56,6 +59,13 @@ sn_status sn_device_open(const sn_backend **backend, sn_device **device, const c
 
 /** NULL is allowed. */
 void sn_device_close(const sn_backend *backend, sn_device *device);
+
+/**
+ * Whether results are the same on all GPUs that a name lists: whether their kernels are.
+ *
+ * @return SN_OK; SN_ERR_ARG they are of different kinds; as sn_device_open
+ */
+sn_status sn_device_check_alike(const char *name, sn_precision precision, sn_error *error);
 
 /** The GPUs of this machine: the plug-in and how many it finds, one or more. SN_ERR_UNSUPPORTED with what to do. */
 sn_status sn_gpus_find(const sn_cuda_plugin **plugin, int *count, sn_error *error);

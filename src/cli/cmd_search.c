@@ -98,7 +98,7 @@ static sn_status parse(const char **dataset, search_options *options, int argc, 
          "try space, algorithm and workers without a data set: trainings that last so long and mean nothing",
          0, 1e6, false},
     };
-    cli_training_table(table + 11, &options->training, SN_DEVICE_GPUS);
+    cli_training_table(table + 11, &options->training, "what computes; workers take the GPUs in turn");
     const cli_syntax syntax = {
         .command = "search",
         .usage = "(DATASET | --simulate SECONDS) -o STUDY [--space SPACE] [--iterations N]",

@@ -28,7 +28,8 @@ static sn_status parse(const char **dataset, train_options *options, int argc, c
          "train this one, e.g. \"n=21 p=3 sup=1 res=0 nodes=3 ops=2,0,2\"", 0, 0, false},
         {"net", 0, CLI_CHOICE, "unet3d|vnet", &options->net, "train a published network", 0, 0, false},
     };
-    cli_training_table(table + 4, &options->training, 1);
+    cli_training_table(table + 4, &options->training,
+                       "what computes; GPUs that are listed share the images of each batch");
     const cli_syntax syntax = {
         .command = "train",
         .usage = "DATASET -o MODEL (--study STUDY | --arch TEXT | --net unet3d|vnet)",
@@ -205,6 +206,17 @@ static void workplace_end(workplace *self, sn_status status)
 
 /* ---- the command ---- */
 
+/* Of the GPUs that are listed each has an image of a batch. */
+static sn_status check_gpus(const sn_task_run *run, sn_error *error)
+{
+    int gpus = sn_device_listed(run->device), batch = run->options.batch;
+    if (gpus > batch)
+        sn_log(SN_LOG_WARNING,
+               "of %d GPUs %d have nothing to do but validate, since a batch has %d image%s; list fewer",
+               gpus, gpus - batch, batch, batch == 1 ? "" : "s");
+    return sn_device_check_alike(run->device, run->options.precision, error);
+}
+
 /* Refuse to overwrite what another command wrote; *done where the model is this very training's. */
 static sn_status check_output(bool *done, const char *output, const char *key, sn_error *error)
 {
@@ -265,6 +277,7 @@ sn_status cmd_train(cli_context *context, int argc, char **argv, sn_error *error
     SN_TRY(choose_arch(&run.arch, &reals, &options, error));
     SN_TRY(cli_training_apply(&task_options, &run, &options.training, dataset, error));
     sn_train_options_adopt(&run.options, &reals);
+    SN_TRY(check_gpus(&run, error));
     SN_TRY(workplace_name(&part, options.output, error));
     if (run.memory == 0)
         SN_TRY(cli_memory_default(&run.memory, run.device, error));

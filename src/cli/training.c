@@ -24,7 +24,7 @@ cli_training cli_training_defaults(void)
     };
 }
 
-void cli_training_table(cli_option *table, cli_training *options, int gpus)
+void cli_training_table(cli_option *table, cli_training *options, const char *device_help)
 {
     const cli_option rows[] = {
         {"size", 's', CLI_SIZE, "S|DxHxW|auto", options->size,
@@ -59,7 +59,7 @@ void cli_training_table(cli_option *table, cli_training *options, int gpus)
          0, 0, false},
         {"threads", 't', CLI_INTEGER, "N", &options->threads,
          "processor threads; the result does not depend on it", 1, 4096, false},
-        cli_option_device(&options->device, gpus, "what computes"),
+        cli_option_device(&options->device, SN_DEVICE_GPUS, device_help),
         cli_option_precision(&options->precision),
     };
     _Static_assert(sizeof rows / sizeof *rows == CLI_TRAINING_OPTIONS, "training.h says how many");

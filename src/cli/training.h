@@ -21,8 +21,8 @@ typedef struct cli_training {
 /** The defaults: those of docs/method.md; threads all cores, memory 0 (not given). */
 cli_training cli_training_defaults(void);
 
-/** Write the CLI_TRAINING_OPTIONS rows of the shared options to `table`, of which --device names up to `gpus` GPUs. */
-void cli_training_table(cli_option *table, cli_training *options, int gpus);
+/** Write the CLI_TRAINING_OPTIONS rows of the shared options to `table`, with the help of --device. */
+void cli_training_table(cli_option *table, cli_training *options, const char *device_help);
 
 /** The task and the run that the options mean; strings stay the options'. SN_ERR_ARG; SN_ERR_UNSUPPORTED the
  * device is not there. */

@@ -133,7 +133,9 @@ sn_status sn_checkpoint_restore(sn_trainer *self, sn_error *error)
                     &self->nadam.mu_product) != 0 ||
         strcmp(key, self->input->key) != 0 || self->epoch > self->input->options->epochs ||
         self->best_epoch < 1 || self->best_epoch > self->epoch || !restore_arrays(self, &arrays)) {
-        sn_log(SN_LOG_WARNING, "%s: not a checkpoint of this training; it starts from its beginning", path);
+        if (sn_group_member(self->input->group) == 0)
+            sn_log(SN_LOG_WARNING, "%s: not a checkpoint of this training; it starts from its beginning",
+                   path);
         self->epoch = self->best_epoch = 0;
         self->nadam.mu_product = 1;
         SN_TRY(sn_executor_initialise(self->executor, self->input->options->seed, error));

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "train/gpus.h"
 
 /* ---- begin and end ---- */
 
@@ -274,7 +275,7 @@ sn_status sn_task_train(sn_train_result *result, const sn_task *task, const sn_t
                             .checkpoint = run->checkpoint,
                             .group = run->group,
                             .key = key};
-    SN_TRY(sn_train(result, &input, observer, error));
+    SN_TRY(sn_train_on_gpus(result, &input, observer, error));
     if (sn_group_member(run->group) == 0)
         SN_TRY(save_model(task, run, result, key, path, error));
 done:

@@ -70,9 +70,9 @@ sn_train_shape sn_task_shape(const sn_task *task);
 typedef struct sn_task_run {
     sn_arch arch;
     sn_train_options options;
-    const char *device; /* as sn_device_open */
+    const char *device; /* as sn_train_on_gpus */
     int threads;
-    int64_t memory;         /* budget in bytes; 0: none */
+    int64_t memory;         /* budget in bytes, of each GPU; 0: none */
     const char *checkpoint; /* file; NULL: none */
     sn_group *group;        /* as sn_train_input has it */
 } sn_task_run;

@@ -1,11 +1,11 @@
 /**
- * Data-parallel training: several processes train one network, with the bits of one process.
+ * Data-parallel training: several members of a group train one network, with the bits of one by itself.
  *
  * Image i of a batch is computed by member i mod R from gradients of zero. The values of all gradients, one
  * after another, are cut into R slices; each member owns one. In each round of R images every member sends
  * slice s of its image's gradient to the owner of s, which adds them in the images' order to its sum. After
  * the batch all gather the sums and take the same step. Every kernel adds a complete sum to a gradient once,
- * so (0 + g1) + g2 + g3 has the bits that one process computes. Losses, statistics of the batch normalisations
+ * so (0 + g1) + g2 + g3 has the bits that one by itself computes. Losses, statistics of the batch normalisations
  * and the counts of the validation are gathered and used in the images' order, too.
  */
 #ifndef SN_TRAIN_TOGETHER_H

@@ -127,7 +127,7 @@ static void report_image(const sn_trainer *self, const sn_train_observer *observ
                              observer->context);
 }
 
-/* A batch by this process alone; `*sum` takes the losses. */
+/* A batch by this member alone; `*sum` takes the losses. */
 static sn_status train_batch(sn_trainer *self, double *sum, sn_loader *loader, int begin, int images,
                              const sn_train_observer *observer, sn_error *error)
 {
@@ -378,7 +378,7 @@ static sn_status agree(const sn_trainer *self, sn_error *error)
         if (epochs[m] != epochs[0])
             status =
                 sn_error_set(error, SN_ERR_FAILED,
-                             "the checkpoint is at epoch %.0f for process %d of this training, at %.0f for "
+                             "the checkpoint is at epoch %.0f for member %d of this training, at %.0f for "
                              "the first one",
                              epochs[m], m, epochs[0]);
 done:

@@ -42,8 +42,8 @@ typedef struct sn_train_input {
     /** A file that the state is kept in between epochs, and gone on from; NULL: none. Writing it takes at most
      * a twentieth of the time. What it was made for is written in it: another training's file is ignored. */
     const char *checkpoint;
-    /** Processes that train the network together, each called with the same input, for the same bits; NULL: this
-     * one by itself. Member 0 writes the checkpoint and has the weights. */
+    /** Members that train the network together, each called with the same input but for its device, for the same
+     * bits; NULL: this one by itself. Member 0 writes the checkpoint and has the weights. */
     sn_group *group;
     const char *key; /* says what the training is: architecture, data, split, options */
 } sn_train_input;

@@ -24,7 +24,7 @@ typedef struct sn_trainer {
     int best_epoch;          /* 1, 2, ...; 0: none yet */
     sn_train_epoch *history; /* (options->epochs) */
     double *label_dice;      /* (options->epochs, classes): what history[e].label_dice points to */
-    int64_t steps;           /* images that this process trained with */
+    int64_t steps;           /* images that this member trained with */
     double step_seconds[SN_STEPS_TIMED]; /* of the last ones, each at its number modulo SN_STEPS_TIMED */
     sn_arrays best;                      /* SN_WEIGHTS_NETWORK after best_epoch */
     sn_arrays state;                     /* SN_WEIGHTS_ALL, room for a checkpoint */

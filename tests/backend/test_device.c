@@ -32,6 +32,18 @@ static void more_gpus_than_a_name_may_list_are_refused(void **state)
     assert_false(sn_device_is_name(name, 2 * SN_DEVICE_GPUS));
 }
 
+static void a_name_lists_gpus_or_none(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    assert_int_equal(sn_device_listed("cpu"), 0);
+    assert_int_equal(sn_device_listed("cuda"), 0);
+    assert_int_equal(sn_device_listed("cuda:3"), 1);
+    assert_int_equal(sn_device_listed("cuda:2,0,1"), 3);
+    assert_int_equal(sn_device_check_alike("cpu", SN_PRECISION_AUTO, &error), SN_OK);
+    assert_int_equal(sn_device_check_alike("cuda:3", SN_PRECISION_AUTO, &error), SN_OK);
+}
+
 static void a_kind_is_without_the_number(void **state)
 {
     (void)state;
@@ -79,6 +91,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_of_one_form),
         cmocka_unit_test(more_gpus_than_a_name_may_list_are_refused),
+        cmocka_unit_test(a_name_lists_gpus_or_none),
         cmocka_unit_test(a_kind_is_without_the_number),
         cmocka_unit_test(the_cpu_has_one_precision),
         cmocka_unit_test(a_device_is_opened_by_name),

@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the program makes of GPUs: none, broken ones, several that workers share out. They are made up (fake_gpus.c).
+# What the program makes of GPUs: none, broken ones, several that workers or the images of a batch share out. They are made
+# up (fake_gpus.c).
 # usage: test_gpus.sh PROGRAM REPOSITORY PLUGIN
 set -eu
 built=$1
@@ -29,8 +30,10 @@ for command in "inspect $net" "train data -o m --arch n=2" "search data -o s" "p
         expect 2 "segnas3d: ${command%% *}: option --device: \"$name\" is not one of *" $command --device $name
     done
 done
-expect 2 'segnas3d: train: option --device: "cuda:0,1" is not one of cpu|cuda|cuda:N' \
-    train data -o m --arch n=2 --device cuda:0,1
+for command in "inspect $net" "predict m scan.nii -o p"; do
+    expect 2 "segnas3d: ${command%% *}: option --device: \"cuda:0,1\" is not one of cpu|cuda|cuda:N" \
+        $command --device cuda:0,1
+done
 expect 0 '' inspect $net --precision float32
 echo 'no library' >bin/segnas3d-cuda.so
 expect 1 'segnas3d: device cuda: CUDA cannot be loaded: *' inspect $net --device cuda
@@ -57,6 +60,15 @@ expect 2 'segnas3d: device cuda:1: Fake 1 of compute capability 7.5 has no bf16;
 expect 0 'fake GPU 0 opened, precision 3*' inspect $net --device cuda:0
 expect 0 'fake GPU 1 opened, precision 1*' inspect $net --device cuda:1
 expect 0 'fake GPU 0 opened, precision 2*' inspect $net --device cuda:0 --precision tf32
+# Each of several GPUs is to be there, usable, and of one kind.
+train="train data -o m --arch n=2"
+expect 1 'segnas3d: device cuda:0,3: there is no GPU 3, since there are 3, *' $train --device cuda:0,3
+expect 1 'segnas3d: device cuda:2: Fake 2: it is broken' $train --device cuda:0,2
+expect 2 'segnas3d: device cuda:1: Fake 1 of compute capability 7.5 has no tf32; *' \
+    $train --device cuda:0,1 --precision tf32
+expect 2 'segnas3d: device cuda:0,1: GPU 0 computes by "fake 9.0", GPU 1 by "fake 7.5", *; list GPUs of one kind' \
+    $train --device cuda:0,1
+error_is_one_line
 
 # ---- trainings, on Debian's labelled brain if it is here ----
 
@@ -80,6 +92,50 @@ expect 2 'segnas3d: model.safetensors: *' $train --device cuda --precision float
 expect 2 'segnas3d: model.safetensors: *' $train
 grep -qa 'device[^,]*cuda' model.safetensors || fail 'the model does not say that a GPU trained it'
 expect 0 '*' predict model.safetensors data --split test -o maps --device cuda:2
+
+# Several GPUs share the images of each batch: the model of one, for any number of them.
+several="train data --arch n=2 --size 16 --threads 1"
+# model NAME: the bytes of its tensors, without the header, which has times in it.
+model() {
+    header=$(od -An -t u8 -N 8 "$1.safetensors" | tr -d ' ')
+    tail -c +$((header + 9)) "$1.safetensors" | cksum
+}
+# opened: the GPUs that the last run opened.
+opened() {
+    sed -n 's/^fake GPU \([0-9]*\).*/\1/p' err | sort -u | tr '\n' ' '
+}
+for batch in 2 3; do
+    expect 0 '*' $several --epochs 3 --batch $batch -o batch-$batch.safetensors --device cuda:0
+    for gpus in 0,1 2,0,1; do
+        expect 0 '*' $several --epochs 3 --batch $batch -o batch-$batch-$gpus.safetensors --device cuda:$gpus
+        [ "$(opened | wc -w)" -eq "$(echo $gpus | tr , ' ' | wc -w)" ] || fail "not $gpus were used: $(opened)"
+        [ "$(model batch-$batch)" = "$(model batch-$batch-$gpus)" ] || fail "GPUs $gpus, batch $batch: another model"
+    done
+done
+grep -q 'warning: of 3 GPUs 1 have nothing' err && fail 'three GPUs have work in a batch of 3'
+expect 0 '*trained already*' $several --epochs 3 --batch 2 -o batch-2.safetensors --device cuda:0,1,2
+grep -q 'warning: of 3 GPUs 1 have nothing to do but validate, since a batch has 2 images; ' err ||
+    fail "it is not said that a GPU is idle: $(cat err)"
+
+# Each needs the memory: the budget is that of the one where least is free.
+FAKE_GPUS="9.0:4096 9.0:1 9.0:4096" expect 1 'segnas3d: the network needs * and the budget is 1 MiB; *' \
+    $several --epochs 3 -o memory.safetensors --device cuda:0,1
+FAKE_GPUS="9.0:4096 9.0:1 9.0:4096" expect 0 '*' $several --epochs 1 -o memory.safetensors --device cuda:0,2
+
+# One that fails is named, and ends the training of all; so does a signal. It goes on from there, on other GPUs.
+long="$several --epochs 30 --batch 3"
+expect 0 '*' $long -o calm.safetensors --device cuda:0
+for gpu in 2 0; do
+    FAKE_FAILURE=$gpu:25 expect 1 "segnas3d: device cuda:$gpu: cuda: a program: it fell off the bus" \
+        $long -o hurt.safetensors --device cuda:0,1,2
+    error_is_one_line
+    [ -e hurt.safetensors.part/checkpoint ] || fail "GPU $gpu failed: there is nothing to go on from"
+done
+FAKE_FAILURE=2:25:2 expect 130 'segnas3d: interrupted; the same command goes on' $long -o hurt.safetensors --device cuda:1,2
+error_is_one_line
+FAKE_FAILURE=1:25:9 expect 137 '*' $long -o hurt.safetensors --device cuda:1,2
+expect 0 '*' $long -o hurt.safetensors --device cuda:0,1,2
+[ "$(model calm)" = "$(model hurt)" ] || fail 'a training that was cut has another model'
 
 # used STUDY: the GPUs that its workers opened.
 used() {

@@ -1,4 +1,5 @@
-/* Training together: any number of members gives the bits of one process. The members are threads. */
+/* Training together: any number of members gives the bits of one. They are threads, also where a router stands between
+ * them as between processes. */
 #include "train/blobs.h"
 
 #include "base/interrupt.h"
@@ -55,7 +56,7 @@ static void *member_train(void *context)
     return NULL;
 }
 
-/* Train in `members` threads; `observer` is that of member 0. */
+/* Train in `members` threads with a router; `observer` is that of member 0. */
 static void train_together(member *all, const sn_task_run *run, int members,
                            const sn_train_observer *observer)
 {
@@ -70,6 +71,29 @@ static void train_together(member *all, const sn_task_run *run, int members,
     for (int m = 0; m < members; m++)
         pthread_join(all[m].thread, NULL);
     router_end(&between);
+}
+
+/* What a member of sn_group_run does. */
+static sn_status run_member(sn_group *group, void *context, sn_error *error)
+{
+    member *self = (member *)context + sn_group_member(group);
+    self->run.group = group;
+    return sn_task_train(&self->result, &task, &self->run, self->path, self->observer, error);
+}
+
+/* The same without a router. */
+static void train_in_threads(member *all, const sn_task_run *run, int members,
+                             const sn_train_observer *observer)
+{
+    sn_error error = SN_ERROR_INIT;
+    for (int m = 0; m < members; m++)
+        all[m] = (member){.run = *run, .path = in_folder(root, "together.safetensors")};
+    all[0].observer = observer;
+    sn_status status = sn_group_run(members, run_member, all, &error);
+    for (int m = 0; m < members; m++) {
+        all[m].status = status;
+        all[m].error = error;
+    }
 }
 
 static void assert_same_training(const sn_train_result *a, const sn_train_result *b)
@@ -101,7 +125,10 @@ static void any_number_of_members_gives_the_bits_of_one(void **state)
                  error);
         for (int members = 2; members <= 4; members++) {
             member all[ROUTER_MEMBERS];
-            train_together(all, &run, members, NULL);
+            if ((members + (int)c) % 2 == 0)
+                train_together(all, &run, members, NULL);
+            else
+                train_in_threads(all, &run, members, NULL);
             for (int m = 0; m < members; m++)
                 CHECK_OK(all[m].status, all[m].error);
             assert_same_training(&alone, &all[0].result);
@@ -133,13 +160,16 @@ static void another_number_of_members_goes_on_from_a_checkpoint(void **state)
     run.options.epochs = 3;
     CHECK_OK(sn_task_train(&alone, &task, &run, in_folder(root, "alone.safetensors"), NULL, &error), error);
     run.checkpoint = in_folder(root, "checkpoint");
-    train_together(all, &run, 3, &stop);
-    sn_interrupt_clear();
-    for (int m = 0; m < 3; m++) {
-        assert_int_equal(all[m].status, SN_ERR_INTERRUPTED);
-        sn_train_result_clear(&all[m].result);
+    for (int threads = 0; threads < 2; threads++) {
+        (threads ? train_in_threads : train_together)(all, &run, 3, &stop);
+        sn_interrupt_clear();
+        for (int m = 0; m < 3; m++) {
+            assert_int_equal(all[m].status, SN_ERR_INTERRUPTED);
+            assert_string_equal(all[m].error.text, "interrupted");
+            sn_train_result_clear(&all[m].result);
+        }
+        assert_true(sn_path_exists(run.checkpoint));
     }
-    assert_true(sn_path_exists(run.checkpoint));
     train_together(all, &run, 2, NULL);
     CHECK_OK(all[0].status, all[0].error);
     assert_same_training(&alone, &all[0].result);
