@@ -27,7 +27,7 @@ sn_status sn_together_create(sn_together **together, sn_group *group, const sn_t
                              sn_executor *executor, sn_error *error);
 void sn_together_free(sn_together *together);
 
-/** Set the gradients to zero, before an image. */
+/** Set the gradients to zero, before an image of any round but the first of a batch. */
 void sn_together_clear(sn_together *together);
 
 /**

@@ -157,7 +157,8 @@ static sn_status train_batch_together(sn_trainer *self, double *sum, sn_loader *
     for (int i = 0; i < images; i += members) {
         int round = images - i < members ? images - i : members;
         if (own < round) {
-            sn_together_clear(self->together);
+            if (i > 0)
+                sn_together_clear(self->together); /* before the first round the last step did it */
             sn_loader_next(loader, &sample);
             SN_TRY(train_image(self, &sample, &loss, error));
         }
