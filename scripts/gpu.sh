@@ -8,6 +8,7 @@
 #   gradients    the training step of whole networks against the same
 #   sanitizer    the operations under compute-sanitizer, where it is installed
 #   accuracy     a training on the hippocampus data, to the Dice of the CPU; SEGNAS3D_SHARED_DATA is the folder it is in
+#   several      a training on two GPUs: the weights of one GPU, and the time
 #   bench        training steps beside PyTorch on the same GPU, a few networks each time
 #   trial        time and memory of one trial of the paper: 128x128x128, 22 training images, 100 epochs
 # STAGE_SECONDS in the environment is how long a stage may take about (default 540).
@@ -17,9 +18,10 @@ set -eu
 cd "$(dirname "$0")/.."
 out=build/gpu
 seconds=${STAGE_SECONDS:-540} # of a stage
-all="build devices conformance gradients sanitizer accuracy bench trial"
+all="build devices conformance gradients sanitizer accuracy several bench trial"
 unfinished=75
 left_out=77
+trial_arch="n=21 p=3 sup=1 res=0 nodes=3 ops=2,0,2"
 program=build/segnas3d
 export SEGNAS3D_PLUGINS="$PWD/build" PYTHONDONTWRITEBYTECODE=1
 
@@ -103,6 +105,44 @@ stage_accuracy() {
     }'
 }
 
+# 22 training images of brains, in $out/cohort.
+make_cohort() {
+    templates=/usr/share/mricron/templates
+    [ ! -e $out/cohort ] || return 0
+    [ -e $templates/ch2.nii.gz ] || leave_out "Debian's mricron-data is not installed"
+    $program synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 44 -o $out/cohort --spacing 1.5 \
+        --structures examples/aal_merged.json
+}
+
+# tensors FILE: a sum of a model's tensors, without the header, which has times in it.
+tensors() {
+    header=$(od -An -t u8 -N 8 "$1" | tr -d ' ')
+    tail -c +$((header + 9)) "$1" | cksum
+}
+
+stage_several() {
+    gpu_needed
+    if [ "$(grep -c '"index"' $out/devices.json)" -lt 2 ]; then
+        echo "there is one GPU: nothing is shared"
+        return
+    fi
+    make_cohort
+    for gpus in 0 0,1; do
+        rm -f $out/gpus-$gpus.safetensors
+        $program train $out/cohort -o $out/gpus-$gpus.safetensors --device cuda:$gpus --arch "$trial_arch" \
+            --size 64 --batch 4 --epochs 4 2>$out/gpus-$gpus.log || {
+            tail -n 1 $out/gpus-$gpus.log
+            exit 1
+        }
+        sed -n "s/^epoch 4\/4 .* \([0-9.]*\) s.*/GPU $gpus: \1 s an epoch/p" $out/gpus-$gpus.log
+    done
+    if [ "$(tensors $out/gpus-0.safetensors)" != "$(tensors $out/gpus-0,1.safetensors)" ]; then
+        echo "two GPUs have not the weights of one"
+        exit 1
+    fi
+    echo "the weights are the same"
+}
+
 # A Python that has PyTorch for GPUs; nothing where there is none.
 find_torch() {
     for python in python3 build/bench-python-gpu/bin/python; do
@@ -148,21 +188,14 @@ measure() {
 # The training goes on where it was if this stage is named once more; the numbers are those of the epochs so far.
 stage_trial() {
     gpu_needed
-    templates=/usr/share/mricron/templates
-    cohort=$out/cohort
-    arch="n=21 p=3 sup=1 res=0 nodes=3 ops=2,0,2"
-    if [ ! -e $cohort ]; then
-        [ -e $templates/ch2.nii.gz ] || leave_out "Debian's mricron-data is not installed"
-        $program synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 44 -o $cohort --spacing 1.5 \
-            --structures examples/aal_merged.json
-    fi
+    make_cohort
     rm -f $out/trial.safetensors # likewise
     before=$(memory_used)
     watch_memory >$out/trial-memory.txt &
     watcher=$!
     code=0
-    timeout --signal=INT "$seconds" $program train $cohort -o $out/trial.safetensors --device cuda \
-        --arch "$arch" --size 128 --epochs 100 2>$out/trial.log || code=$?
+    timeout --signal=INT "$seconds" $program train $out/cohort -o $out/trial.safetensors --device cuda \
+        --arch "$trial_arch" --size 128 --epochs 100 2>$out/trial.log || code=$?
     kill $watcher
     tail -n 5 $out/trial.log
     [ $code -eq 0 ] || [ $code -eq 124 ]
@@ -176,8 +209,8 @@ stage_trial() {
             printf "%d epochs, %.2f s each; 100 take %.1f minutes\n", NR, each, (first + 99 * each) / 60
         }'
     echo "memory of the GPU: $(($(sort -n $out/trial-memory.txt | tail -n 1) - before)) MiB; planned:"
-    classes=$(sed -n '/"labels"/,/}/p' $cohort/dataset.json | grep -c '"[0-9]*": ')
-    $program inspect --arch "$arch" --size 128 --classes "$classes" --device cuda | grep '^memory to train'
+    classes=$(sed -n '/"labels"/,/}/p' $out/cohort/dataset.json | grep -c '"[0-9]*": ')
+    $program inspect --arch "$trial_arch" --size 128 --classes "$classes" --device cuda | grep '^memory to train'
 }
 
 # MiB in use on the first GPU; 0 where nobody tells.

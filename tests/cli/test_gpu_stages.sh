@@ -38,7 +38,7 @@ gpu 77 'report: build/gpu/report.md'
 grep -q 'Not done' build/gpu/report.md || fail "the report does not say what is not done: $(cat build/gpu/report.md)"
 
 cp "$built" build/segnas3d
-for stage in devices conformance gradients sanitizer accuracy bench trial; do
+for stage in devices conformance gradients sanitizer accuracy several bench trial; do
     gpu 77 'left out: this program was built without CUDA: ' $stage
 done
 cp "$plugin" build/segnas3d-cuda.so
@@ -86,9 +86,10 @@ expect 0 '*' synth $templates/ch2.nii.gz $templates/aal.nii.gz -n 6 -o shared/hi
 cp -r shared/hippocampus build/gpu/cohort
 export REAL="$built"
 stand_in build/segnas3d 'for word; do
-    case $word in cuda) word=cpu ;; 128) word=16 ;; *" sup=1 "*) word="n=2 p=2" ;; esac
+    case $word in cuda) word=cpu ;; 64 | 128) word=16 ;; *" sup=1 "*) word="n=2 p=2" ;; esac
     set -- "$@" "$word" && shift
 done
+case "${LIE:-} $*" in "lie "*cuda:0,1*) set -- "$@" --seed 2 ;; esac
 exec "$REAL" "$@"'
 export SEGNAS3D_SHARED_DATA="$folder/shared"
 stand_in tools/timeout 'case $1 in --*) shift ;; esac
@@ -101,6 +102,14 @@ gpu 1 ', of the CPU 0.882' accuracy
 TIMEOUT=124 gpu 0 'the training was cut off: what follows is extrapolated' trial
 gpu 0 '100 epochs, ' trial
 output_has 'memory to train, planned'
+gpu 0 'there is one GPU: nothing is shared' several
+export FAKE_GPUS="9.0:4096 9.0:4096"
+LIE=lie gpu 1 'two GPUs have not the weights of one' several
+[ ! -e build/gpu/several.txt ] || fail 'other weights count as done'
+gpu 0 'the weights are the same' several
+output_has 'GPU 0,1: 0.'
+FAKE_GPUS="9.0:4096 8.0:4096" gpu 1 'list GPUs of one kind' several
+gpu 0 'the weights are the same' several
 
 # What is done is passed over, and all is in the report.
 gpu 1 'conformance: done before'
