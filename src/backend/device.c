@@ -108,11 +108,11 @@ static sn_status gpus_of_name(gpu_list *list, const sn_cuda_plugin **plugin, con
     return SN_OK;
 }
 
-/* One of them in detail, where it can be used. */
-static sn_status gpu_describe(sn_gpu *gpu, const sn_cuda_plugin *plugin, int index, sn_error *error)
+/* One of them, where nothing is known against it: what it is, or with plugin->describe also what is free on it. */
+static sn_status gpu_ask(sn_gpu *gpu, void (*ask)(sn_gpu *, int), int index, sn_error *error)
 {
     *gpu = (sn_gpu){.problem = ""};
-    plugin->describe(gpu, index);
+    ask(gpu, index);
     if (gpu->problem[0] == '\0')
         return SN_OK;
     return sn_error_set(error, SN_ERR_UNSUPPORTED, "device cuda:%d: %s: %s", index, gpu->name, gpu->problem);
@@ -157,7 +157,7 @@ sn_status sn_device_memory(int64_t *bytes, const char *name, sn_error *error)
     *bytes = INT64_MAX;
     SN_TRY(gpus_of_name(&list, &plugin, name, error));
     for (int i = 0; i < list.count; i++) {
-        SN_TRY(gpu_describe(&gpu, plugin, list.index[i], error));
+        SN_TRY(gpu_ask(&gpu, plugin->describe, list.index[i], error));
         *bytes = (int64_t)gpu.free_bytes < *bytes ? (int64_t)gpu.free_bytes : *bytes;
     }
 done:
@@ -178,7 +178,7 @@ static sn_status gpus_precision(sn_precision *precision, const char *name, sn_er
     *precision = wanted == SN_PRECISION_AUTO ? SN_PRECISION_BF16 : wanted;
     SN_TRY(gpus_of_name(&list, &plugin, name, error));
     for (int i = 0; i < list.count; i++) {
-        SN_TRY(gpu_describe(&gpu, plugin, list.index[i], error));
+        SN_TRY(gpu_ask(&gpu, plugin->identify, list.index[i], error));
         if (gpu.major >= FIRST_WITH_BF16 || *precision == SN_PRECISION_FLOAT32)
             continue;
         *precision = SN_PRECISION_FLOAT32;

@@ -9,7 +9,7 @@
 
 #define SN_CUDA_PLUGIN "sn_cuda_plugin"
 
-enum { SN_CUDA_PLUGIN_VERSION = 1 };
+enum { SN_CUDA_PLUGIN_VERSION = 2 };
 
 typedef struct sn_gpu {
     char name[128];
@@ -23,7 +23,8 @@ typedef struct sn_cuda_plugin {
     const sn_backend *backend; /* opens sn_device_options.index */
     int (*count)(
         char reason[SN_REASON_TEXT]); /* GPUs; 0: the reason says why (no driver, a driver too old, none) */
-    void (*describe)(sn_gpu *gpu, int index);
+    void (*identify)(sn_gpu *gpu, int index); /* what it is, not what is free; takes nothing of it */
+    void (*describe)(sn_gpu *gpu, int index); /* all; slow, and what it takes for that it gives back */
 } sn_cuda_plugin;
 
 #endif

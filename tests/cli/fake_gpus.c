@@ -26,7 +26,7 @@ static int fake_count(char reason[SN_REASON_TEXT])
     return count;
 }
 
-static void fake_describe(sn_gpu *gpu, int index)
+static void fake_identify(sn_gpu *gpu, int index)
 {
     const char *at = list();
     size_t mebibytes = 0;
@@ -34,8 +34,14 @@ static void fake_describe(sn_gpu *gpu, int index)
         at = strchr(at, ' ') + 1;
     sscanf(at, "%d.%d:%zu", &gpu->major, &gpu->minor, &mebibytes);
     snprintf(gpu->name, sizeof gpu->name, "Fake %d", index);
-    gpu->total_bytes = gpu->free_bytes = mebibytes << 20;
-    snprintf(gpu->problem, sizeof gpu->problem, "%s", mebibytes == 0 ? "it is broken" : "");
+    gpu->total_bytes = mebibytes << 20;
+}
+
+static void fake_describe(sn_gpu *gpu, int index)
+{
+    fake_identify(gpu, index);
+    gpu->free_bytes = gpu->total_bytes;
+    snprintf(gpu->problem, sizeof gpu->problem, "%s", gpu->free_bytes == 0 ? "it is broken" : "");
 }
 
 /* As of CUDA, a thread has a current GPU: the one that it opened last. */
@@ -73,7 +79,8 @@ static sn_status fake_program_run(sn_device *device, sn_program *program, sn_err
 static sn_backend fake_backend;
 
 extern const sn_cuda_plugin fake_plugin __asm__(SN_CUDA_PLUGIN);
-const sn_cuda_plugin fake_plugin = {SN_CUDA_PLUGIN_VERSION, &fake_backend, fake_count, fake_describe};
+const sn_cuda_plugin fake_plugin = {SN_CUDA_PLUGIN_VERSION, &fake_backend, fake_count, fake_identify,
+                                    fake_describe};
 
 __attribute__((constructor)) static void fake_backend_fill(void)
 {

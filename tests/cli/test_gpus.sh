@@ -52,8 +52,9 @@ output_has 'cuda:2    Fake 2, compute capability 8.6, 0.0 of 0.0 GiB free; canno
 expect 0 '' devices --json
 output_has '"problem": "it is broken"'
 expect 1 'segnas3d: device cuda:3: there is no GPU 3, since there are 3, *' inspect $net --device cuda:3
-expect 1 'segnas3d: device cuda:2: Fake 2: it is broken' inspect $net --device cuda:2
+expect 1 'segnas3d: device cuda:2: Fake 2: it is broken' predict m scan.nii -o p --device cuda:2
 error_is_one_line
+expect 0 'fake GPU 2 opened*' inspect $net --device cuda:2 # planning asks only what it is
 expect 2 'segnas3d: device cuda:1: Fake 1 of compute capability 7.5 has no bf16; *' \
     inspect $net --device cuda:1 --precision bf16
 # The precision that auto means, as the device is opened with it: 1 float32, 3 bf16.

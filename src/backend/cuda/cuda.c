@@ -68,6 +68,9 @@ done:
 
 /* ---- devices ---- */
 
+/* Devices of this process that have something on a GPU. */
+static int started;
+
 static void cuda_close(sn_device *device)
 {
     if (device == NULL)
@@ -78,6 +81,7 @@ static void cuda_close(sn_device *device)
         sn_cudnn_close(device->cudnn);
         sn_cuda_staging_close(&device->staging);
         cudaStreamDestroy(device->stream);
+        started--;
     }
     sn_free(device);
 }
@@ -89,9 +93,11 @@ sn_status sn_cuda_start(sn_device *device, sn_error *error)
     if (device->cudnn != NULL)
         return SN_OK;
     SN_TRY(sn_cuda_check(sn_cuda_probe(), "a device", error));
-    if (device->stream == NULL)
+    if (device->stream == NULL) {
         SN_TRY(sn_cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "a stream",
                              error));
+        started++;
+    }
     if (device->staging.memory == NULL)
         SN_TRY(sn_cuda_check(sn_cuda_staging_open(&device->staging, device->stream), "pinned memory", error));
     SN_TRY(sn_cudnn_open(&device->cudnn, device->stream, error));
@@ -153,6 +159,11 @@ static sn_status cuda_open(sn_device **device, const sn_device_options *options,
 done:
     cuda_close(made);
     return status;
+}
+
+static void cuda_describe(sn_gpu *gpu, int index)
+{
+    sn_cuda_describe(gpu, index, started > 0);
 }
 
 static const char *cuda_kernels(const sn_device *device)
@@ -244,5 +255,6 @@ const sn_cuda_plugin exported __asm__(SN_CUDA_PLUGIN) = {
     .version = SN_CUDA_PLUGIN_VERSION,
     .backend = &backend,
     .count = sn_cuda_count,
-    .describe = sn_cuda_describe,
+    .identify = sn_cuda_identify,
+    .describe = cuda_describe,
 };

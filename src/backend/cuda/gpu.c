@@ -68,15 +68,18 @@ void sn_cuda_identify(sn_gpu *gpu, int index)
     find_problem(gpu, code);
 }
 
-void sn_cuda_describe(sn_gpu *gpu, int index)
+void sn_cuda_describe(sn_gpu *gpu, int index, bool keep)
 {
     sn_cuda_identify(gpu, index);
     if (gpu->problem[0] != '\0')
         return;
     cudaError_t code = cudaSetDevice(index);
+    const bool started = code == cudaSuccess;
     if (code == cudaSuccess)
         code = cudaMemGetInfo(&gpu->free_bytes, &gpu->total_bytes);
     if (code == cudaSuccess)
         code = sn_cuda_probe();
+    if (started && !keep)
+        cudaDeviceReset();
     find_problem(gpu, code);
 }

@@ -9,10 +9,17 @@
 /** How many there are; 0 with the reason in words. */
 int sn_cuda_count(char reason[SN_REASON_TEXT]);
 
-/** Its name and compute capability; cheap, since nothing is started on it. */
+/** Its name, compute capability and memory; cheap, since nothing is started on it. */
 void sn_cuda_identify(sn_gpu *gpu, int index);
 
-/** What GPU `index` is, and whether it can be used; it becomes the current one of this thread. */
-void sn_cuda_describe(sn_gpu *gpu, int index);
+/**
+ * What GPU `index` is, what is free on it, and whether it can be used; it becomes the current one of this thread.
+ *
+ * That takes a context, some hundred MiB of the GPU, and nobody else gets one where the GPU is for one process at a
+ * time: so it is ended at once.
+ *
+ * @param[in] keep the context: this process computes
+ */
+void sn_cuda_describe(sn_gpu *gpu, int index, bool keep);
 
 #endif

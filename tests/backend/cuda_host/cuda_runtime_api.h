@@ -41,6 +41,7 @@ cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaDeviceReset(void);
 
 struct cudaFuncAttributes {
     int unused;
@@ -96,9 +97,10 @@ extern struct cuda_host {
     bool has_kernels; /* whether the build has kernels for the GPU */
     bool records;     /* streams can be recorded */
     /* What happened, counted. */
-    size_t used;  /* bytes of device memory */
-    int launches; /* kernels that ran */
-    int waits;    /* how often the host waited for the device */
+    unsigned contexts; /* bit i: the process has one on GPU i */
+    size_t used;       /* bytes of device memory */
+    int launches;      /* kernels that ran */
+    int waits;         /* how often the host waited for the device */
 } cuda_host;
 
 #ifdef __cplusplus

@@ -10,7 +10,7 @@
 
 static const size_t gigabyte = (size_t)1 << 30;
 
-struct cuda_host cuda_host = {1, 9, 0, 13000, 4 * gigabyte, true, true, 0, 0, 0};
+struct cuda_host cuda_host = {1, 9, 0, 13000, 4 * gigabyte, true, true, 0, 0, 0, 0};
 
 /* What is to be done, and until which it has been. */
 typedef std::function<void()> task;
@@ -110,20 +110,45 @@ cudaError_t cudaGetDeviceCount(int *count)
     return *count == 0 ? cudaErrorNoDevice : cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int device)
+static int current; /* the GPU that calls are about */
+
+/* Begins a context where there is none, as each call does that needs one. */
+static cudaError_t need_context(void)
+{
+    cuda_host.contexts |= 1u << current;
+    return cudaSuccess;
+}
+
+static cudaError_t check_device(int device)
 {
     return device >= 0 && device < cuda_host.gpus ? cudaSuccess : cudaErrorInvalidDevice;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    cudaError_t code = check_device(device);
+    if (code != cudaSuccess)
+        return code;
+    current = device;
+    return need_context();
+}
+
+cudaError_t cudaDeviceReset(void)
+{
+    cuda_host.contexts &= ~(1u << current);
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device)
 {
     *properties = cudaDeviceProp{"stand-in", cuda_host.major, cuda_host.minor, cuda_host.memory};
-    return cudaSetDevice(device);
+    return check_device(device);
 }
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *function)
 {
     (void)function;
+    need_context();
     *attributes = cudaFuncAttributes{0};
     return cuda_host.has_kernels ? cudaSuccess : cudaErrorNoKernelImageForDevice;
 }
@@ -167,6 +192,7 @@ static cudaError_t release(std::map<const char *, size_t> &memory, void *piece)
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
+    need_context();
     *total_bytes = cuda_host.memory;
     *free_bytes = cuda_host.memory - cuda_host.used;
     return cudaSuccess;
@@ -174,6 +200,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
+    need_context();
     *memory = NULL;
     if (bytes > cuda_host.memory - cuda_host.used)
         return cudaErrorMemoryAllocation;
@@ -204,6 +231,7 @@ cudaError_t cudaFreeHost(void *memory)
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 {
     (void)flags;
+    need_context();
     *stream = new cuda_host_stream{NULL};
     return cudaSuccess;
 }

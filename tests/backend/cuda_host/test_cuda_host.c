@@ -440,6 +440,35 @@ static void a_gpu_without_kernels_has_a_problem(void **state)
     assert_int_equal(gpu.total_bytes, cuda_host.memory);
 }
 
+/* A context takes memory of the GPU, or the GPU itself where it is for one process at a time. */
+static void who_only_asks_keeps_no_context(void **state)
+{
+    (void)state;
+    sn_gpu gpu;
+    sn_buffer *buffer;
+    sn_error error = SN_ERROR_INIT;
+    cuda_host.gpus = 2;
+    cuda_host.contexts = 0;
+    plugin.identify(&gpu, 1);
+    assert_string_equal(gpu.name, "stand-in");
+    op_runner runner = open_cuda(SN_PRECISION_AUTO);
+    sn_op op = op_case_get(0, SN_F32).op;
+    assert_true(runner.backend->workspace(runner.device, &op) > 0);
+    assert_int_equal(cuda_host.contexts, 0);
+    plugin.describe(&gpu, 1);
+    assert_int_equal(gpu.free_bytes, cuda_host.memory);
+    assert_int_equal(cuda_host.contexts, 0);
+    assert_int_equal(runner.backend->alloc(runner.device, &buffer, 1000, &error), SN_OK);
+    plugin.describe(&gpu, 0);
+    assert_int_equal(gpu.free_bytes, cuda_host.memory - 1000);
+    assert_int_equal(cuda_host.contexts, 1); /* of what computes */
+    runner.backend->free(runner.device, buffer);
+    close_cuda(&runner);
+    plugin.describe(&gpu, 0);
+    assert_int_equal(cuda_host.contexts, 0);
+    cuda_host.gpus = 1;
+}
+
 static sn_status try_open(int index, sn_precision precision)
 {
     sn_error error = SN_ERROR_INIT;
@@ -483,6 +512,7 @@ int main(void)
         cmocka_unit_test(relu_keeps_what_is_no_number),
         cmocka_unit_test(without_a_gpu_the_reason_is_said),
         cmocka_unit_test(a_gpu_without_kernels_has_a_problem),
+        cmocka_unit_test(who_only_asks_keeps_no_context),
         cmocka_unit_test(a_device_opens_with_what_it_has),
     };
     return cmocka_run_group_tests_name("cuda_host", tests, conformance_setup, conformance_teardown);
