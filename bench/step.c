@@ -67,7 +67,7 @@ static sn_status forget_peak(sn_error *error)
 static sn_status usage_begin(int64_t *bytes, const measurement *what, sn_error *error)
 {
     *bytes = resident("VmRSS");
-    return sn_device_is_gpu(what->device) ? sn_device_memory(bytes, what->device, error) : SN_OK;
+    return sn_device_is_gpu(what->device) ? sn_device_memory(bytes, what->device, 0, error) : SN_OK;
 }
 
 /* What a training took of it at most; of a GPU, what it has still. */
@@ -76,7 +76,7 @@ static sn_status usage_end(int64_t *bytes, int64_t begin, const measurement *wha
     sn_status status = SN_OK;
     *bytes = resident("VmHWM") - begin;
     if (sn_device_is_gpu(what->device)) {
-        status = sn_device_memory(bytes, what->device, error);
+        status = sn_device_memory(bytes, what->device, 0, error);
         *bytes = begin - *bytes;
     }
     return status;

@@ -145,7 +145,7 @@ sn_status sn_device_choose(char one[SN_DEVICE_NAME], const char *name, int seat,
     return status;
 }
 
-sn_status sn_device_memory(int64_t *bytes, const char *name, sn_error *error)
+sn_status sn_device_memory(int64_t *bytes, const char *name, int processes, sn_error *error)
 {
     sn_status status;
     const sn_cuda_plugin *plugin;
@@ -160,6 +160,8 @@ sn_status sn_device_memory(int64_t *bytes, const char *name, sn_error *error)
         SN_TRY(gpu_ask(&gpu, plugin->describe, list.index[i], error));
         *bytes = (int64_t)gpu.free_bytes < *bytes ? (int64_t)gpu.free_bytes : *bytes;
     }
+    const int64_t own = (int64_t)processes * SN_DEVICE_GPU_OWN;
+    *bytes = *bytes > own ? *bytes - own : 0;
 done:
     return status;
 }

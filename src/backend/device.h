@@ -19,6 +19,10 @@ enum {
     SN_DEVICE_NAME = 32, /* bytes for the name of one device */
 };
 
+/* Bytes of a GPU that CUDA, cuDNN and cuBLAS take for themselves in each process that computes there, for a context and
+ * kernels; no plan holds them. */
+enum { SN_DEVICE_GPU_OWN = 768 << 20 };
+
 /** Whether a name means the cpu or at most `most` GPUs, whatever this machine has. "cuda" is always allowed. */
 bool sn_device_is_name(const char *name, int most);
 
@@ -35,8 +39,11 @@ sn_status sn_device_count(int *count, const char *name, sn_error *error);
 /** The name of one of them, number `seat` modulo their count: so several workers share them out. */
 sn_status sn_device_choose(char one[SN_DEVICE_NAME], const char *name, int seat, sn_error *error);
 
-/** Bytes that a process could get now: of the machine's memory, or on that GPU where least is free. */
-sn_status sn_device_memory(int64_t *bytes, const char *name, sn_error *error);
+/**
+ * Bytes that `processes` processes could plan for together now: of the machine's memory, or on that GPU where least is
+ * free, less SN_DEVICE_GPU_OWN for each of them; 0 where that is more than there is. Of 0 processes all that is free.
+ */
+sn_status sn_device_memory(int64_t *bytes, const char *name, int processes, sn_error *error);
 
 /**
  * Make a precision definite: of GPUs what SN_PRECISION_AUTO means there, of all else SN_PRECISION_AUTO, since

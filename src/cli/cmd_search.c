@@ -253,8 +253,9 @@ done:
 }
 
 /*
- * How many places there are, and what the plans of the trainings at one may have together, in bytes: all are at
- * one place, the machines, or each GPU is one. Which GPUs other machines have is not known here: no limit.
+ * How many places there are, and what the plans of the trainings at one may have together, in bytes, beside what each of
+ * its workers needs anyway: all are at one place, the machines, or each GPU is one. Which GPUs other machines have is
+ * not known here: no limit.
  */
 static sn_status places_find(cli_searching *searching, const search_options *options, int64_t budget,
                              sn_error *error)
@@ -267,7 +268,8 @@ static sn_status places_find(cli_searching *searching, const search_options *opt
         searching->memory = sn_ranks_memory(options->ranks) / 10 * 9;
     } else {
         SN_TRY(sn_device_count(&searching->places, device, error));
-        SN_TRY(cli_memory_default(&searching->memory, device, error));
+        int at_one = (searching->workers + searching->places - 1) / searching->places;
+        SN_TRY(cli_memory_together(&searching->memory, device, at_one, error));
     }
     searching->memory = budget > searching->memory ? budget : searching->memory;
 done:

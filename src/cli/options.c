@@ -33,10 +33,21 @@ sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error)
                         "\"%s\" is not an amount of memory of at least 1M, such as 512M or 16G", text);
 }
 
+sn_status cli_memory_together(int64_t *bytes, const char *device, int trainings, sn_error *error)
+{
+    sn_status status = sn_device_memory(bytes, device, trainings, error);
+    *bytes = *bytes / 10 * 9;
+    return status;
+}
+
 sn_status cli_memory_default(int64_t *bytes, const char *device, sn_error *error)
 {
-    sn_status status = sn_device_memory(bytes, device, error);
-    *bytes = *bytes / 10 * 9;
+    sn_status status = cli_memory_together(bytes, device, 1, error);
+    if (status == SN_OK && *bytes == 0)
+        status = sn_error_set(error, SN_ERR_MEMORY,
+                              "device %s: not even the %d MiB are free that CUDA takes for itself; end what "
+                              "else uses it, or choose another one; `segnas3d devices` lists them",
+                              device, SN_DEVICE_GPU_OWN >> 20);
     return status;
 }
 

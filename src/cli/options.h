@@ -64,8 +64,9 @@ sn_status cli_precision_resolve(sn_precision *precision, const char *text, const
 /** Parse bytes, at least 1M: digits, perhaps a fraction, and K, M, G or T (powers of 1024; "GiB" is "G"). */
 sn_status cli_memory_parse(int64_t *bytes, const char *text, sn_error *error);
 
-/** The budget where --memory is not given: nine tenths of what this process may use, or of what is free on the
- * GPU, in bytes. */
+/** Nine tenths of what so many trainings may plan for together (sn_device_memory), in bytes. */
+sn_status cli_memory_together(int64_t *bytes, const char *device, int trainings, sn_error *error);
+/** The budget where --memory is not given: the same of one. SN_ERR_MEMORY where a GPU has too little for any. */
 sn_status cli_memory_default(int64_t *bytes, const char *device, sn_error *error);
 
 /** The word of `count` words nearest to `word` by edit distance, or NULL where none is near enough to

@@ -1,7 +1,9 @@
-/* Names of devices and precisions. What GPUs are made of is tested with the program (tests/cli/test_gpus.sh). */
+/* Names of devices and precisions, and what made-up GPUs (tests/cli/fake_gpus.c) have free. What the program makes of
+ * them is tested with it (tests/cli/test_gpus.sh). */
 #include "cmocka_all.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/device.h"
@@ -86,6 +88,27 @@ static void a_device_is_opened_by_name(void **state)
     sn_device_close(backend, device);
 }
 
+/* On a GPU each process that computes takes something beside its plan. */
+static void memory_is_less_what_each_process_takes_for_itself(void **state)
+{
+    (void)state;
+    const int64_t mebibyte = 1 << 20;
+    int64_t bytes[3], left;
+    sn_error error = SN_ERROR_INIT;
+    setenv("FAKE_GPUS", "9.0:4096 8.0:2048", 1);
+    for (int processes = 0; processes < 3; processes++) {
+        if (sn_device_memory(&bytes[processes], "cuda", processes, &error) != SN_OK)
+            fail_msg("%s", error.text);
+        assert_int_equal(bytes[processes], (2048 - processes * 768) * mebibyte);
+    }
+    assert_int_equal(sn_device_memory(&left, "cuda:0", 5, &error), SN_OK);
+    assert_int_equal(left, (4096 - 5 * 768) * mebibyte);
+    assert_int_equal(sn_device_memory(&left, "cuda", 3, &error), SN_OK);
+    assert_int_equal(left, 0);
+    assert_int_equal(sn_device_memory(&left, "cpu", 1 << 20, &error), SN_OK);
+    assert_true(left > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -95,6 +118,7 @@ int main(void)
         cmocka_unit_test(a_kind_is_without_the_number),
         cmocka_unit_test(the_cpu_has_one_precision),
         cmocka_unit_test(a_device_is_opened_by_name),
+        cmocka_unit_test(memory_is_less_what_each_process_takes_for_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

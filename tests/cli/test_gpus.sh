@@ -54,6 +54,8 @@ output_has '"problem": "it is broken"'
 expect 1 'segnas3d: device cuda:3: there is no GPU 3, since there are 3, *' inspect $net --device cuda:3
 expect 1 'segnas3d: device cuda:2: Fake 2: it is broken' predict m scan.nii -o p --device cuda:2
 error_is_one_line
+FAKE_GPUS="9.0:768" expect 1 'segnas3d: device cuda: not even the 768 MiB are free that CUDA takes for itself; *' \
+    predict m scan.nii -o p --device cuda
 expect 0 'fake GPU 2 opened*' inspect $net --device cuda:2 # planning asks only what it is
 expect 2 'segnas3d: device cuda:1: Fake 1 of compute capability 7.5 has no bf16; *' \
     inspect $net --device cuda:1 --precision bf16
@@ -149,6 +151,9 @@ expect 0 '*' $search -o two --device cuda:0,2 --workers 2
 expect 0 '*' $search -o all --device cuda --workers 3
 [ "$(used all)" = '0 1 2 ' ] || fail "not all GPUs were used: $(used all)"
 same_way one two
+# Nine tenths of 4096 MiB less 768 MiB.
+expect 2 'segnas3d: one: this study was begun with memory 3140694828, now memory is 1073741824; *' \
+    $search -o one --device cuda:1 --memory 1G
 same_way one all
 expect 2 'segnas3d: one: this study was begun with device "cuda bf16", now device is "cpu"; *' $search -o one
 expect 2 'segnas3d: one: this study was begun with device "cuda bf16", now device is "cuda tf32"; *' \
