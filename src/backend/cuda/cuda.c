@@ -15,9 +15,9 @@ sn_status sn_cuda_check(cudaError_t code, const char *what, sn_error *error)
 {
     if (code == cudaSuccess)
         return SN_OK;
-    sn_status status = code == cudaErrorMemoryAllocation         ? SN_ERR_MEMORY
-                       : code == cudaErrorNoKernelImageForDevice ? SN_ERR_UNSUPPORTED
-                                                                 : SN_ERR_FAILED;
+    sn_status status = code == cudaErrorMemoryAllocation ? SN_ERR_MEMORY
+                       : sn_cuda_lacks_kernels(code)     ? SN_ERR_UNSUPPORTED
+                                                         : SN_ERR_FAILED;
     cudaGetLastError(); /* what was said once is not said again */
     return sn_error_set(error, status, "cuda: %s: %s", what, cudaGetErrorString(code));
 }

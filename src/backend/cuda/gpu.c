@@ -42,9 +42,15 @@ int sn_cuda_count(char reason[SN_REASON_TEXT])
     return 0;
 }
 
+bool sn_cuda_lacks_kernels(cudaError_t code)
+{
+    return code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction ||
+           code == cudaErrorUnsupportedPtxVersion;
+}
+
 static void find_problem(sn_gpu *gpu, cudaError_t code)
 {
-    if (code == cudaErrorNoKernelImageForDevice)
+    if (sn_cuda_lacks_kernels(code))
         snprintf(gpu->problem, SN_REASON_TEXT,
                  "this build has no kernels for compute capability %d.%d; build for it with "
                  "-DCMAKE_CUDA_ARCHITECTURES=%d%d",

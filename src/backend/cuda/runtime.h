@@ -57,7 +57,7 @@ extern sn_cuda_kernel *const sn_cuda_kernels[SN_OP_KINDS];
 /** Bytes of call->workspace of what is no convolution. */
 size_t sn_cuda_workspace(const sn_op *op);
 
-/** Whether this build has kernels for the current GPU; cudaErrorNoKernelImageForDevice where not. */
+/** Whether this build has kernels for the current GPU; an error of sn_cuda_lacks_kernels where not. */
 cudaError_t sn_cuda_probe(void);
 
 #ifdef __cplusplus

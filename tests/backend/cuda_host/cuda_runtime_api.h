@@ -20,9 +20,11 @@ typedef enum cudaError {
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInsufficientDriver = 35,
+    cudaErrorInvalidDeviceFunction = 98,
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
     cudaErrorNoKernelImageForDevice = 209,
+    cudaErrorUnsupportedPtxVersion = 222,
 } cudaError_t;
 
 const char *cudaGetErrorString(cudaError_t code);
@@ -92,10 +94,10 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 extern struct cuda_host {
     int gpus;
     int major, minor;
-    int driver;       /* version; 0: there is none */
-    size_t memory;    /* bytes on each GPU */
-    bool has_kernels; /* whether the build has kernels for the GPU */
-    bool records;     /* streams can be recorded */
+    int driver;          /* version; 0: there is none */
+    size_t memory;       /* bytes on each GPU */
+    cudaError_t kernels; /* what is wrong with those of the build on the GPU */
+    bool records;        /* streams can be recorded */
     /* What happened, counted. */
     unsigned contexts; /* bit i: the process has one on GPU i */
     size_t used;       /* bytes of device memory */

@@ -10,7 +10,7 @@
 
 static const size_t gigabyte = (size_t)1 << 30;
 
-struct cuda_host cuda_host = {1, 9, 0, 13000, 4 * gigabyte, true, true, 0, 0, 0, 0};
+struct cuda_host cuda_host = {1, 9, 0, 13000, 4 * gigabyte, cudaSuccess, true, 0, 0, 0, 0};
 
 /* What is to be done, and until which it has been. */
 typedef std::function<void()> task;
@@ -72,12 +72,16 @@ const char *cudaGetErrorString(cudaError_t code)
         return "out of memory";
     case cudaErrorInsufficientDriver:
         return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorInvalidDeviceFunction:
+        return "invalid device function";
     case cudaErrorNoDevice:
         return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
         return "invalid device ordinal";
     case cudaErrorNoKernelImageForDevice:
         return "no kernel image is available for execution on the device";
+    case cudaErrorUnsupportedPtxVersion:
+        return "the provided PTX was compiled with an unsupported toolchain.";
     }
     return "unknown error";
 }
@@ -150,7 +154,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *fu
     (void)function;
     need_context();
     *attributes = cudaFuncAttributes{0};
-    return cuda_host.has_kernels ? cudaSuccess : cudaErrorNoKernelImageForDevice;
+    return cuda_host.kernels;
 }
 
 /* ---- memory ---- */

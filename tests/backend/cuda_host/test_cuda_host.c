@@ -428,13 +428,21 @@ static void without_a_gpu_the_reason_is_said(void **state)
 static void a_gpu_without_kernels_has_a_problem(void **state)
 {
     (void)state;
+    static const cudaError_t codes[] = {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction,
+                                        cudaErrorUnsupportedPtxVersion};
     sn_gpu gpu;
-    cuda_host.has_kernels = false;
-    plugin.describe(&gpu, 0);
-    assert_string_equal(gpu.problem,
-                        "this build has no kernels for compute capability 9.0; build for it with "
-                        "-DCMAKE_CUDA_ARCHITECTURES=90");
-    cuda_host.has_kernels = true;
+    sn_buffer *buffer;
+    op_runner runner = open_cuda(SN_PRECISION_AUTO);
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        cuda_host.kernels = codes[i];
+        plugin.describe(&gpu, 0);
+        assert_string_equal(gpu.problem,
+                            "this build has no kernels for compute capability 9.0; build for it with "
+                            "-DCMAKE_CUDA_ARCHITECTURES=90");
+        assert_int_equal(runner.backend->alloc(runner.device, &buffer, 1, NULL), SN_ERR_UNSUPPORTED);
+    }
+    cuda_host.kernels = cudaSuccess;
+    close_cuda(&runner);
     plugin.describe(&gpu, 0);
     assert_string_equal(gpu.problem, "");
     assert_int_equal(gpu.total_bytes, cuda_host.memory);
