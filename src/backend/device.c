@@ -168,10 +168,8 @@ done:
 
 /* ---- precision ---- */
 
-/* Tensor cores that take bf16 and tf32 come with compute capability 8.0. */
 static sn_status gpus_precision(sn_precision *precision, const char *name, sn_error *error)
 {
-    enum { FIRST_WITH_BF16 = 8 };
     sn_status status;
     const sn_cuda_plugin *plugin;
     gpu_list list;
@@ -181,7 +179,7 @@ static sn_status gpus_precision(sn_precision *precision, const char *name, sn_er
     SN_TRY(gpus_of_name(&list, &plugin, name, error));
     for (int i = 0; i < list.count; i++) {
         SN_TRY(gpu_ask(&gpu, plugin->identify, list.index[i], error));
-        if (gpu.major >= FIRST_WITH_BF16 || *precision == SN_PRECISION_FLOAT32)
+        if (sn_gpu_has_bf16(&gpu) || *precision == SN_PRECISION_FLOAT32)
             continue;
         *precision = SN_PRECISION_FLOAT32;
         if (wanted != SN_PRECISION_AUTO)

@@ -18,6 +18,12 @@ typedef struct sn_gpu {
     char problem[SN_REASON_TEXT]; /* why it cannot be used; empty: usable */
 } sn_gpu;
 
+/** Whether it has bf16 and tf32: tensor cores take both from compute capability 8.0 on. */
+static inline bool sn_gpu_has_bf16(const sn_gpu *gpu)
+{
+    return gpu->major >= 8;
+}
+
 typedef struct sn_cuda_plugin {
     int version;               /* SN_CUDA_PLUGIN_VERSION of its build */
     const sn_backend *backend; /* opens sn_device_options.index */

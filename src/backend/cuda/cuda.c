@@ -121,10 +121,9 @@ static sn_status find_gpu(sn_gpu *gpu, int index, sn_error *error)
     return SN_OK;
 }
 
-/* Tensor cores know bf16 and tf32 from compute capability 8.0 on. */
 static sn_status choose_precision(sn_device *device, const sn_gpu *gpu, sn_precision wanted, sn_error *error)
 {
-    const bool has_both = gpu->major >= 8;
+    const bool has_both = sn_gpu_has_bf16(gpu);
     if (wanted == SN_PRECISION_AUTO)
         wanted = has_both ? SN_PRECISION_BF16 : SN_PRECISION_FLOAT32;
     if (!has_both && wanted != SN_PRECISION_FLOAT32)
