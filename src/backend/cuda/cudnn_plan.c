@@ -225,8 +225,25 @@ static bool is_allowed(cudnnBackendNumericalNote_t note, sn_precision precision)
     }
 }
 
-/* Whether the engine of a candidate computes as the precision says, and always the same bits. */
-static bool is_suitable(cudnnBackendDescriptor_t candidate, sn_precision precision)
+/* Kernels that are in cuDNN's libraries, and those that it compiles when it makes a plan: that may take seconds, needs
+ * files of CUDA that are not everywhere, and what comes of it depends on their version, too. */
+typedef enum kernel_kind { BUILT_IN, COMPILED, KERNEL_KINDS } kernel_kind;
+
+static kernel_kind kind_of(descriptors *made, cudnnBackendDescriptor_t engine)
+{
+    cudnnBackendBehaviorNote_t notes[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT];
+    int64_t count;
+    kernel_kind kind = BUILT_IN;
+    get(made, engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE,
+        CUDNN_BEHAVIOR_NOTE_TYPE_COUNT, &count, notes);
+    for (int64_t i = 0; i < count; i++)
+        if (notes[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION)
+            kind = COMPILED;
+    return kind;
+}
+
+/* Whether the engine of a candidate has such kernels, computes as the precision says, and always the same bits. */
+static bool is_suitable(cudnnBackendDescriptor_t candidate, sn_precision precision, kernel_kind kind)
 {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t count;
@@ -235,7 +252,7 @@ static bool is_suitable(cudnnBackendDescriptor_t candidate, sn_precision precisi
     get(&own, candidate, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine);
     get(&own, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
         CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes);
-    bool suits = own.status == CUDNN_STATUS_SUCCESS;
+    bool suits = kind_of(&own, engine) == kind && own.status == CUDNN_STATUS_SUCCESS;
     for (int64_t i = 0; suits && i < count; i++)
         suits = is_allowed(notes[i], precision);
     clear(&own);
@@ -308,9 +325,9 @@ static int64_t list_candidates(descriptors *made, const sn_cudnn *cudnn, cudnnBa
     return count;
 }
 
-/* Take the first candidate of a list that is suitable. SN_ERR_UNSUPPORTED where there is none. */
+/* Take the first suitable candidate of a list with such kernels. SN_ERR_UNSUPPORTED where there is none. */
 static sn_status take_first(sn_cudnn_plan *plan, const sn_cudnn *cudnn, cudnnBackendDescriptor_t graph,
-                            cudnnBackendHeurMode_t mode, sn_error *error)
+                            cudnnBackendHeurMode_t mode, kernel_kind kind, sn_error *error)
 {
     char reason[REASON];
     cudnnBackendDescriptor_t candidates[CANDIDATES];
@@ -320,22 +337,25 @@ static sn_status take_first(sn_cudnn_plan *plan, const sn_cudnn *cudnn, cudnnBac
     if (own.status != CUDNN_STATUS_SUCCESS)
         status = refuse(&plan->shape, own.status, explain(reason, own.status), error);
     for (int64_t i = 0; status == SN_ERR_UNSUPPORTED && i < count; i++)
-        if (is_suitable(candidates[i], plan->shape.precision))
+        if (is_suitable(candidates[i], plan->shape.precision, kind))
             status = take(plan, cudnn, candidates[i], error);
     clear(&own); /* a plan has its own copy */
     return status;
 }
 
+/* What must be compiled is taken where there is nothing else at all. */
 static sn_status choose(sn_cudnn_plan *plan, const sn_cudnn *cudnn, sn_error *error)
 {
+    static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
     char reason[REASON];
     cudnnBackendDescriptor_t graph = describe_graph(&plan->graph, cudnn->handle, &plan->shape);
     if (plan->graph.status != CUDNN_STATUS_SUCCESS)
         return refuse(&plan->shape, plan->graph.status, explain(reason, plan->graph.status), error);
     refuse(&plan->shape, CUDNN_STATUS_NOT_SUPPORTED, "none whose results are always the same", error);
-    sn_status status = take_first(plan, cudnn, graph, CUDNN_HEUR_MODE_A, error);
-    if (status == SN_ERR_UNSUPPORTED)
-        status = take_first(plan, cudnn, graph, CUDNN_HEUR_MODE_FALLBACK, error);
+    sn_status status = SN_ERR_UNSUPPORTED;
+    for (int kind = BUILT_IN; kind < KERNEL_KINDS; kind++)
+        for (int m = 0; m < 2 && status == SN_ERR_UNSUPPORTED; m++)
+            status = take_first(plan, cudnn, graph, modes[m], kind, error);
     return status;
 }
 
