@@ -134,16 +134,6 @@ static void send(const op_runner *runner, sn_buffer *buffer, const sn_operand *o
     free(data);
 }
 
-static void receive(const op_runner *runner, const sn_buffer *buffer, const sn_operand *operand,
-                    double *values)
-{
-    void *data = malloc(sn_tensor_bytes(&operand->desc));
-    assert_non_null(data);
-    runner->backend->download(runner->device, buffer, operand->offset, data, sn_tensor_bytes(&operand->desc));
-    decode(operand, data, values);
-    free(data);
-}
-
 /* Arbitrary bytes in the whole buffer, then what the operation reads. */
 static void send_operands(const op_runner *runner, sn_buffer *buffer, size_t bytes, const sn_op *op,
                           const op_values *values)
@@ -160,6 +150,17 @@ static void send_operands(const op_runner *runner, sn_buffer *buffer, size_t byt
             send(runner, buffer, &op->outputs[o], values->out[o]);
 }
 
+/* Run a program, and receive all of the buffer. */
+static sn_status run(char *after, const op_runner *runner, sn_program *program, sn_buffer *buffer,
+                     size_t bytes, const sn_op *op, const op_values *values, sn_error *error)
+{
+    send_operands(runner, buffer, bytes, op, values);
+    sn_status status = runner->backend->program_run(runner->device, program, error);
+    runner->backend->synchronise(runner->device);
+    runner->backend->download(runner->device, buffer, 0, after, bytes);
+    return status;
+}
+
 sn_status op_try(const op_runner *runner, const sn_op *given, op_values *values, int in_place,
                  sn_error *error)
 {
@@ -170,16 +171,24 @@ sn_status op_try(const op_runner *runner, const sn_op *given, op_values *values,
     sn_program *program = NULL;
     sn_op op = *given;
     size_t bytes = lay_out(&op, in_place);
+    char *after = malloc(bytes), *again = malloc(bytes);
+    assert_true(after != NULL && again != NULL);
     SN_TRY(sn_op_check(&op, error));
     SN_TRY(backend->alloc(device, &buffers[0], bytes, error));
     SN_TRY(backend->alloc(device, &buffers[1], backend->workspace(device, &op), error));
-    send_operands(runner, buffers[0], bytes, &op, values);
     SN_TRY(backend->program_create(device, &program, &op, 1, buffers, 2, error));
-    SN_TRY(backend->program_run(device, program, error));
-    backend->synchronise(device);
+    SN_TRY(run(after, runner, program, buffers[0], bytes, &op, values, error));
+    for (int i = 1; i < runner->runs; i++) {
+        SN_TRY(run(again, runner, program, buffers[0], bytes, &op, values, error));
+        if (memcmp(again, after, bytes) != 0)
+            fail_msg("%s: %s: run %d of a program gives other bits than the first", backend->name,
+                     sn_op_describe(op.kind)->name, i + 1);
+    }
     for (int o = 0; o < op.output_count; o++)
-        receive(runner, buffers[0], &op.outputs[o], values->out[o]);
+        decode(&op.outputs[o], after + op.outputs[o].offset, values->out[o]);
 done:
+    free(again);
+    free(after);
     backend->program_free(device, program);
     backend->free(device, buffers[1]);
     backend->free(device, buffers[0]);

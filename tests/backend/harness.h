@@ -21,6 +21,7 @@ void op_values_copy(op_values *to, const op_values *from, const sn_op *op);
 typedef struct op_runner {
     const sn_backend *backend;
     sn_device *device;
+    int runs; /* of each program, from the same values to the same bits; 0: one */
 } op_runner;
 
 /** Open a device; fails the test where that fails. */
@@ -39,7 +40,7 @@ enum { NOT_IN_PLACE = -1 };
  * Run one operation: its inputs and updated outputs go to the device, its outputs come back.
  *
  * Operands are laid one after the other in one buffer, whatever place `op` gives them; other outputs start
- * with arbitrary bytes.
+ * with arbitrary bytes. Fails the test where a second run gives other bits than the first.
  *
  * @param[in] in_place  input whose memory output 0 takes, or NOT_IN_PLACE
  */
