@@ -6,7 +6,7 @@
 #   devices      what is here
 #   conformance  each operation on the GPU against plain loops in double: float32, tf32, bf16
 #   gradients    the training step of whole networks against the same
-#   sanitizer    the operations under compute-sanitizer, where it is installed
+#   sanitizer    our kernels under compute-sanitizer, where it is installed
 #   accuracy     a training on the hippocampus data, to the Dice of the CPU; SEGNAS3D_SHARED_DATA is the folder it is in
 #   several      a training on two GPUs: the weights of one GPU, and the time
 #   bench        training steps beside PyTorch on the same GPU, a few networks each time
@@ -72,13 +72,20 @@ stage_gradients() {
     SEGNAS3D_TEST_DEVICE=cuda build/tests/test_accuracy
 }
 
+# What the names of all kernels in the sources have in common that cuDNN's have not, as a regular expression.
+own_kernels() {
+    names=$(sed -n 's/.*__global__ void \([a-z_]*\)(.*/\1/p' src/backend/cuda/kernels/*.cu | paste -s -d '|')
+    echo "^_Z[0-9]+($names)"
+}
+
 stage_sanitizer() {
     gpu_needed
     sanitizer=$(command -v compute-sanitizer || command -v /usr/local/cuda/bin/compute-sanitizer) ||
         leave_out "there is no compute-sanitizer"
-    for tool in memcheck racecheck; do
+    for tool in memcheck racecheck synccheck; do # a call of CUDA that fails is handled where it is made
         echo "$tool:"
-        timeout $((seconds / 2)) "$sanitizer" --tool $tool --error-exitcode 1 build/tests/backend/test_cuda
+        timeout $((seconds / 3)) "$sanitizer" --tool $tool --error-exitcode 1 --report-api-errors no \
+            --kernel-name "regex=$(own_kernels)" build/tests/backend/test_cuda
     done
 }
 

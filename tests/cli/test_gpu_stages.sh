@@ -28,8 +28,9 @@ stand_in() {
     chmod +x "$1"
 }
 
-mkdir scripts
+mkdir -p scripts src/backend/cuda
 cp "$root/scripts/gpu.sh" scripts
+cp -r "$root/src/backend/cuda/kernels" src/backend/cuda
 stand_in scripts/setup.sh 'exit 1'
 gpu 2 'usage: gpu.sh [build | devices | ' nonsense
 gpu 77 'left out: nothing can be built, and nothing was built elsewhere' build
@@ -48,13 +49,22 @@ gpu 77 'left out: no GPU can be used: there is no driver' trial
 export FAKE_GPUS="9.0:4096"
 stand_in build/tests/backend/test_cuda 'echo operations agree'
 stand_in build/tests/test_accuracy '[ "$SEGNAS3D_TEST_DEVICE" = cuda ] && echo "a gradient is wrong" && exit 1'
-stand_in tools/compute-sanitizer 'echo "$2" && [ "$2" = memcheck ]'
+stand_in tools/compute-sanitizer 'echo "$@" && [ "$2" != synccheck ]'
 PATH="$folder/tools:$PATH"
 gpu 0 'what was built elsewhere is used' build
 gpu 0 'Fake 0' devices
 gpu 0 'operations agree' conformance
 gpu 1 'a gradient is wrong' gradients
-gpu 1 'racecheck' sanitizer
+gpu 1 '--tool racecheck ' sanitizer
+output_has '--tool synccheck '
+# The names of kernels as compilers write them: what "nadam" is, and what its name ends with.
+filter=$(sed -n 's/.*--kernel-name regex=\([^ ]*\) .*/\1/p' out | head -n 1)
+for kernel in _Z5nadamPK14sn_cuda_joinedlPKd _Z12find_momentsPfS_PKdPKfi _Z10first_passILi0EEvPd; do
+    echo $kernel | grep -qE "$filter" || fail "$kernel is not checked: $filter"
+done
+for kernel in _ZN5cudnn4nadamEPf sm80_xmma_fprop_implicit_gemm _Z9transposePf; do
+    ! echo $kernel | grep -qE "$filter" || fail "$kernel is checked: $filter"
+done
 gpu 77 'left out: SEGNAS3D_SHARED_DATA does not say' accuracy
 [ "$(ls build/gpu/*.txt | wc -l)" -eq 3 ] || fail "not three stages are done: $(ls build/gpu)"
 stand_in build/tests/test_accuracy 'echo gradients agree'
