@@ -172,6 +172,7 @@ static sn_status training_step(training *self, double *loss, sn_error *error)
 {
     sn_status status;
     double scalars[4];
+    sn_executor_upload(self->executor, self->graph.loss, &(double){0});
     SN_TRY(sn_executor_run(self->executor, self->graph.train, error));
     SN_TRY(sn_executor_run(self->executor, self->graph.running, error));
     sn_nadam_next(&self->nadam, 1, scalars);

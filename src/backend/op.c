@@ -13,7 +13,7 @@ enum { ANY_INPUT = 0xFF };
 #define BIT(index) (1u << (index))
 
 static const sn_op_info op_infos[SN_OP_KINDS] = {
-    /* name, fewest and most inputs, outputs, updated ones, gradients of them, inputs whose memory output 0 may take */
+    /* name, fewest and most inputs, outputs, updated ones, added ones, inputs whose memory output 0 may take */
     [SN_OP_CONV3D] = {"conv3d", 2, 2, 1, 0, 0, 0},
     [SN_OP_CONV3D_BACKWARD_DATA] = {"conv3d_backward_data", 2, 2, 1, 0, 0, 0},
     [SN_OP_CONV3D_BACKWARD_WEIGHTS] = {"conv3d_backward_weights", 2, 2, 1, BIT(0), BIT(0), 0},
@@ -36,7 +36,7 @@ static const sn_op_info op_infos[SN_OP_KINDS] = {
     [SN_OP_CHANNEL_DROPOUT] = {"channel_dropout", 2, 2, 1, 0, 0, BIT(0)},
     [SN_OP_AFFINE_WARP] = {"affine_warp", 2, 2, 1, 0, 0, 0},
     [SN_OP_SOFTMAX] = {"softmax", 1, 1, 1, 0, 0, BIT(0)},
-    [SN_OP_LOSS] = {"loss", 3, 3, 2, 0, 0, 0},
+    [SN_OP_LOSS] = {"loss", 3, 3, 2, BIT(0), BIT(0), 0},
     [SN_OP_OVERLAP] = {"overlap", 2, 2, 1, 0, 0, 0},
     [SN_OP_ARGMAX] = {"argmax", 1, 1, 1, 0, 0, 0},
     [SN_OP_NADAM] = {"nadam", 1, 1, 4, BIT(0) | BIT(1) | BIT(2) | BIT(3), 0, 0},

@@ -11,7 +11,8 @@
  * Some outputs are updated: their old value counts. Gradients of parameters are always added to what is
  * there, so the images of a batch are summed in the order in which they run; SN_OP_NADAM uses the sum and
  * sets it to zero. What is added is the complete gradient of an image, rounded to the tensor's type: so gradients
- * that begin at zero, one for each image, can be added later with the same bits (train/together.h).
+ * that begin at zero, one for each image, can be added later with the same bits (train/together.h). The loss is added
+ * in the same way, so that nobody has to wait for it between two images.
  */
 #ifndef SN_BACKEND_OP_H
 #define SN_BACKEND_OP_H
@@ -109,7 +110,7 @@ typedef enum sn_op_kind {
      * (N,1,..) < C, weights w_l real (C). dscores = d loss / d scores. All sums in double. -ln takes p and
      * Dice clamped to [1e-7, 1 - 1e-7], with gradient 0 outside; the sums of Dice, and the Dice of
      * SN_LOSS_DICE_CE, are not clamped. Labels are all C, present or not. A NaN score makes the loss NaN. */
-    SN_OP_LOSS, /* scores, labels, weights           -> loss f64 (1,1,1,1,1), dscores */
+    SN_OP_LOSS, /* scores, labels, weights           -> loss f64 (1,1,1,1,1), added to; dscores */
     /* For each class l, with prediction = argmax over C of scores (first maximum):
      * counts[l] = {|truth and prediction|, |truth|, |prediction|}. */
     SN_OP_OVERLAP, /* scores, labels u8              -> counts f64 (N,C,1,1,3) */

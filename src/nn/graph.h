@@ -130,7 +130,7 @@ sn_tensor sn_graph_overlap(sn_graph *graph, const char *name, sn_tensor scores, 
 /** Copy of a tensor into a RESULT tensor `name` (a WINDOW of the same shape). */
 sn_tensor sn_graph_result(sn_graph *graph, const char *name, sn_tensor x);
 
-/** Loss into a RESULT tensor `name` f64; one a program, where sn_graph_differentiate starts. */
+/** Loss, added to a RESULT tensor `name` f64; one a program, where sn_graph_differentiate starts. */
 sn_tensor sn_graph_loss(sn_graph *graph, const char *name, sn_tensor scores, sn_tensor labels,
                         sn_tensor weights, sn_op_params params);
 

@@ -44,7 +44,7 @@ typedef struct sn_trial_result {
     char *reason;        /* why it is not trained, or not to the end; else NULL */
     double dice;         /* mean validation Dice of the best epoch; used where it is trained */
     char *labels;        /* JSON object, label name -> validation Dice; may be NULL */
-    double step_seconds; /* median of an image's training step; 0: not measured */
+    double step_seconds; /* an image's training step, median over the epochs; 0: not measured */
     bool stopped;        /* it was told to stop before there was a result; nothing else is set */
 } sn_trial_result;
 

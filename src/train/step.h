@@ -25,7 +25,7 @@ typedef struct sn_train_graph {
     sn_tensor label_weights;              /* input, real (1,classes,1,1,1) */
     sn_tensor nadam;                      /* input, f64 (1,1,1,1,4) */
     sn_tensor average;                    /* input, f64 (1,1,1,1,1): the share of the newest weights */
-    sn_tensor loss;                       /* result of `train`, f64 */
+    sn_tensor loss;                       /* result of `train`, f64: added to */
     sn_tensor overlap;                    /* result of `evaluate`, f64 (1,classes,1,1,3) */
 } sn_train_graph;
 

@@ -88,10 +88,15 @@ static void upload_draws(sn_trainer *self, int case_index)
         sn_executor_upload(self->executor, self->graph.dropout_key, key);
 }
 
-static sn_status train_image(sn_trainer *self, const sn_sample *sample, double *loss, sn_error *error)
+/* Losses add up on the device from here on: a GPU is not waited for after each image. */
+static void begin_loss(sn_trainer *self)
+{
+    sn_executor_upload(self->executor, self->graph.loss, &(double){0});
+}
+
+static sn_status train_image(sn_trainer *self, const sn_sample *sample, sn_error *error)
 {
     sn_status status;
-    double start = sn_clock_now();
     SN_TRY(sn_interrupt_check(error));
     sn_executor_upload(self->executor, self->graph.image, sample->image);
     sn_executor_upload(self->executor, self->graph.labels, sample->labels);
@@ -99,10 +104,6 @@ static sn_status train_image(sn_trainer *self, const sn_sample *sample, double *
     SN_TRY(sn_executor_run(self->executor, self->graph.train, error));
     if (self->together == NULL)
         SN_TRY(sn_executor_run(self->executor, self->graph.running, error));
-    sn_executor_download(self->executor, self->graph.loss, loss);
-    self->step_seconds[self->steps++ % SN_STEPS_TIMED] = sn_clock_now() - start;
-    if (!isfinite(*loss))
-        status = sn_error_set(error, SN_ERR_NUMERIC, "the loss is not a number in epoch %d", self->epoch + 1);
 done:
     return status;
 }
@@ -127,17 +128,15 @@ static void report_image(const sn_trainer *self, const sn_train_observer *observ
                              observer->context);
 }
 
-/* A batch by this member alone; `*sum` takes the losses. */
-static sn_status train_batch(sn_trainer *self, double *sum, sn_loader *loader, int begin, int images,
+/* A batch by this member alone. */
+static sn_status train_batch(sn_trainer *self, sn_loader *loader, int begin, int images,
                              const sn_train_observer *observer, sn_error *error)
 {
     sn_status status = SN_OK;
     sn_sample sample;
-    double loss = 0;
     for (int i = 0; i < images; i++) {
         sn_loader_next(loader, &sample);
-        SN_TRY(train_image(self, &sample, &loss, error));
-        *sum += loss;
+        SN_TRY(train_image(self, &sample, error));
         if (i + 1 == images)
             SN_TRY(update_weights(self, images, error));
         report_image(self, observer, begin + i + 1);
@@ -146,7 +145,7 @@ done:
     return status;
 }
 
-/* The same together with others, in rounds of an image each. */
+/* The same together with others, in rounds of an image each; `*sum` takes the losses. */
 static sn_status train_batch_together(sn_trainer *self, double *sum, sn_loader *loader, int begin, int images,
                                       const sn_train_observer *observer, sn_error *error)
 {
@@ -160,7 +159,9 @@ static sn_status train_batch_together(sn_trainer *self, double *sum, sn_loader *
             if (i > 0)
                 sn_together_clear(self->together); /* before the first round the last step did it */
             sn_loader_next(loader, &sample);
-            SN_TRY(train_image(self, &sample, &loss, error));
+            begin_loss(self);
+            SN_TRY(train_image(self, &sample, error));
+            sn_executor_download(self->executor, self->graph.loss, &loss);
         }
         SN_TRY(sn_together_round(losses, self->together, round, loss, i == 0, error));
         for (int m = 0; m < round; m++)
@@ -183,6 +184,13 @@ static int own_cases(const sn_trainer *self, int *cases, int count, int batch)
     return kept;
 }
 
+/* Note how long an image's step took: its share of those of an epoch, so that nothing waits for one. */
+static void note_time(sn_trainer *self, int images, double seconds)
+{
+    if (images > 0)
+        self->step_seconds[self->timed++ % SN_EPOCHS_TIMED] = seconds / images;
+}
+
 /* All training images in this epoch's order, a step of the optimiser after each batch. */
 static sn_status train_epoch(sn_trainer *self, double *mean_loss, const sn_train_observer *observer,
                              sn_error *error)
@@ -191,20 +199,27 @@ static sn_status train_epoch(sn_trainer *self, double *mean_loss, const sn_train
     int count = self->input->split->count[SN_TRAINING], batch = self->input->options->batch;
     int *order = NULL;
     sn_loader *loader = NULL;
-    double sum = 0;
+    double sum = 0, start = sn_clock_now();
     SN_TRY(sn_alloc(&order, (size_t)count, sizeof *order, error));
     memcpy(order, self->input->split->cases[SN_TRAINING], (size_t)count * sizeof *order);
     sn_random random = sn_random_begin(self->input->options->seed, SN_RANDOM_SHUFFLE, (uint64_t)self->epoch);
     sn_random_shuffle(&random, order, count);
-    SN_TRY(sn_loader_begin(&loader, self->input->cache, order, own_cases(self, order, count, batch), error));
+    int own = own_cases(self, order, count, batch);
+    SN_TRY(sn_loader_begin(&loader, self->input->cache, order, own, error));
+    begin_loss(self);
     for (int i = 0; i < count; i += batch) {
         int images = count - i < batch ? count - i : batch;
         if (self->together == NULL)
-            SN_TRY(train_batch(self, &sum, loader, i, images, observer, error));
+            SN_TRY(train_batch(self, loader, i, images, observer, error));
         else
             SN_TRY(train_batch_together(self, &sum, loader, i, images, observer, error));
     }
+    if (self->together == NULL)
+        sn_executor_download(self->executor, self->graph.loss, &sum);
+    note_time(self, own, sn_clock_now() - start);
     *mean_loss = sum / count;
+    if (!isfinite(sum))
+        status = sn_error_set(error, SN_ERR_NUMERIC, "the loss is not a number in epoch %d", self->epoch + 1);
 done:
     sn_loader_end(loader);
     sn_free(order);
@@ -343,7 +358,7 @@ static int compare_seconds(const void *a, const void *b)
 /* The upper one where two are in the middle; sorts the times. */
 static double median_step(sn_trainer *self)
 {
-    size_t timed = self->steps < SN_STEPS_TIMED ? (size_t)self->steps : SN_STEPS_TIMED;
+    size_t timed = self->timed < SN_EPOCHS_TIMED ? (size_t)self->timed : SN_EPOCHS_TIMED;
     qsort(self->step_seconds, timed, sizeof *self->step_seconds, compare_seconds);
     return timed == 0 ? 0 : self->step_seconds[timed / 2];
 }

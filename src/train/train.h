@@ -53,7 +53,7 @@ typedef struct sn_train_result {
     double dice;         /* of the best epoch */
     double *label_dice;  /* (classes) of the best epoch */
     double seconds;      /* of all epochs */
-    double step_seconds; /* median of an image's step, of the last 1000 in this call; 0: there was none */
+    double step_seconds; /* an image's, median over the last 1000 epochs in this call; 0: none */
     sn_arrays weights;   /* SN_WEIGHTS_NETWORK of the best epoch; empty but for member 0 */
 } sn_train_result;
 

@@ -9,7 +9,7 @@
 #include "train/together.h"
 #include "train/train.h"
 
-enum { SN_STEPS_TIMED = 1000 };
+enum { SN_EPOCHS_TIMED = 1000 };
 
 typedef struct sn_trainer {
     const sn_train_input *input;
@@ -24,12 +24,12 @@ typedef struct sn_trainer {
     int best_epoch;          /* 1, 2, ...; 0: none yet */
     sn_train_epoch *history; /* (options->epochs) */
     double *label_dice;      /* (options->epochs, classes): what history[e].label_dice points to */
-    int64_t steps;           /* images that this member trained with */
-    double step_seconds[SN_STEPS_TIMED]; /* of the last ones, each at its number modulo SN_STEPS_TIMED */
-    sn_arrays best;                      /* SN_WEIGHTS_NETWORK after best_epoch */
-    sn_arrays state;                     /* SN_WEIGHTS_ALL, room for a checkpoint */
-    double saved_at;                     /* when the last checkpoint was written, sn_clock_now; 0: none yet */
-    double save_seconds;                 /* how long that took */
+    int timed;               /* epochs of this call that were timed */
+    double step_seconds[SN_EPOCHS_TIMED]; /* an image's step in each, at its number modulo SN_EPOCHS_TIMED */
+    sn_arrays best;                       /* SN_WEIGHTS_NETWORK after best_epoch */
+    sn_arrays state;                      /* SN_WEIGHTS_ALL, room for a checkpoint */
+    double saved_at;     /* when the last checkpoint was written, sn_clock_now; 0: none yet */
+    double save_seconds; /* how long that took */
 } sn_trainer;
 
 /**

@@ -52,6 +52,7 @@ static void forward_clear(forward *f)
 
 static double loss_of(const forward *f, op_values *values)
 {
+    memset(values->out[0], 0, (size_t)f->count * sizeof *f->r); /* a loss is added to */
     op_run(&ref, &f->which.op, values);
     return dot(f->r, values->out[0], f->count);
 }

@@ -141,7 +141,8 @@ void fixture_run(fixture *f, int program)
 
 double fixture_loss(fixture *f, int program)
 {
-    double loss;
+    double loss = 0;
+    sn_executor_upload(f->executor, f->loss, &loss);
     fixture_run(f, program);
     sn_executor_download(f->executor, f->loss, &loss);
     return loss;

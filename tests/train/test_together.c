@@ -6,6 +6,8 @@
 #include "comm/router.h"
 #include "train/task.h"
 
+enum { EPOCHS = 2 };
+
 static sn_task task; /* nine cases of blobs: five to train, an odd batch at the end */
 static char *root;
 
@@ -28,7 +30,7 @@ static sn_task_run run_of(const char *arch, int batch)
     sn_error error = SN_ERROR_INIT;
     sn_task_run run = {.options = SN_TRAIN_OPTIONS_INIT, .device = "cpu", .threads = 1};
     CHECK_OK(sn_arch_parse(&run.arch, arch, &error), error);
-    run.options.epochs = 2;
+    run.options.epochs = EPOCHS;
     run.options.batch = batch;
     return run;
 }
@@ -107,6 +109,14 @@ static void assert_same_training(const sn_train_result *a, const sn_train_result
                             sn_tensor_bytes(&a->weights.items[i].desc));
 }
 
+/* Losses add up on the device where one process trains by itself, and here where several do. */
+static sn_status keep_loss(const sn_train_epoch *epoch, void *context, sn_error *error)
+{
+    (void)error;
+    ((double *)context)[epoch->epoch - 1] = epoch->loss;
+    return SN_OK;
+}
+
 static void any_number_of_members_gives_the_bits_of_one(void **state)
 {
     static const struct {
@@ -120,15 +130,20 @@ static void any_number_of_members_gives_the_bits_of_one(void **state)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         sn_error error = SN_ERROR_INIT;
         sn_train_result alone;
+        double losses[EPOCHS], together[EPOCHS];
+        sn_train_observer observer = {.epoch_done = keep_loss, .context = losses};
         sn_task_run run = run_of(cases[c].arch, cases[c].batch);
-        CHECK_OK(sn_task_train(&alone, &task, &run, in_folder(root, "alone.safetensors"), NULL, &error),
+        CHECK_OK(sn_task_train(&alone, &task, &run, in_folder(root, "alone.safetensors"), &observer, &error),
                  error);
+        assert_true(losses[0] > 0 && losses[1] > 0 && losses[1] != losses[0]);
+        observer.context = together;
         for (int members = 2; members <= 4; members++) {
             member all[ROUTER_MEMBERS];
             if ((members + (int)c) % 2 == 0)
-                train_together(all, &run, members, NULL);
+                train_together(all, &run, members, &observer);
             else
-                train_in_threads(all, &run, members, NULL);
+                train_in_threads(all, &run, members, &observer);
+            assert_memory_equal(losses, together, sizeof losses);
             for (int m = 0; m < members; m++)
                 CHECK_OK(all[m].status, all[m].error);
             assert_same_training(&alone, &all[0].result);

@@ -222,6 +222,20 @@ static void blobs_are_learned(void **state)
     sn_train_result_clear(&result);
 }
 
+/* Weights that no float can hold after the first step. */
+static void a_loss_that_is_no_number_ends_the_training(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    sn_train_result result;
+    sn_task_run run = small_run(1);
+    run.options.batch = 1;
+    run.options.learning_rate = 1e39;
+    assert_int_equal(train(&result, &run, NULL, &error), SN_ERR_NUMERIC);
+    assert_string_equal(error.text, "the loss is not a number in epoch 1");
+    sn_train_result_clear(&result);
+}
+
 static int64_t planned_bytes(const sn_task_run *run, sn_recompute recompute)
 {
     sn_error error = SN_ERROR_INIT;
@@ -390,6 +404,7 @@ int main(void)
         cmocka_unit_test(a_training_cut_anywhere_ends_with_the_same_weights),
         cmocka_unit_test(a_strange_checkpoint_is_ignored),
         cmocka_unit_test(blobs_are_learned),
+        cmocka_unit_test(a_loss_that_is_no_number_ends_the_training),
         cmocka_unit_test(a_network_over_the_budget_is_refused_before_it_runs),
         cmocka_unit_test(a_budget_below_the_peak_costs_time_and_no_bit),
         cmocka_unit_test(a_budget_of_the_peak_or_none_computes_nothing_dear_twice),

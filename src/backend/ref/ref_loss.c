@@ -103,7 +103,6 @@ void sn_ref_loss(const sn_op *op, double *const *in, double *const *out)
     const sn_tensor_desc *desc = &op->inputs[0].desc;
     int64_t images = desc->shape[0], labels = desc->shape[1], voxels = sn_tensor_voxels(desc);
     sn_ref_softmax(op, in, out + 1); /* the gradient's memory holds p first */
-    out[0][0] = 0;
     for (int64_t n = 0; n < images; n++) {
         double *p = out[1] + n * labels * voxels;
         image_loss image = {

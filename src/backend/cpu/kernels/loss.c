@@ -252,5 +252,5 @@ void SN_CPU_RUN(loss)(const sn_cpu_call *call)
                     .sums = workspace};
         total += part * image_loss(call, &im, part);
     }
-    *(double *)call->out[0] = total;
+    *(double *)call->out[0] += total;
 }

@@ -185,7 +185,6 @@ cudaError_t sn_cuda_loss(const sn_cuda_call *call)
     const int64_t images = call->op->inputs[0].desc.shape[0];
     image im = image_of(call);
     const int64_t parts = sn_cuda_parts(im.voxels), image_count = (int64_t)im.channels * im.voxels;
-    SN_CUDA_TRY(cudaMemsetAsync(call->out[0], 0, sizeof(double), call->stream));
     for (int64_t n = 0; n < images; n++) {
         im.scores = (const float *)call->in[0] + n * image_count;
         im.labels = (const uint8_t *)call->in[1] + n * im.voxels;
