@@ -15,7 +15,7 @@ sn_status sn_alloc(void *out, size_t count, size_t size, sn_error *error)
 {
     void **memory = out;
     *memory = NULL;
-    if (size != 0 && count > (SIZE_MAX - SN_ALIGNMENT) / size)
+    if (size != 0 && count > (INT64_MAX - HUGE_PAGE) / size)
         return sn_error_set(error, SN_ERR_MEMORY, "out of memory: %zu x %zu bytes asked for", count, size);
     size_t bytes = count * size, alignment = bytes < HUGE_PAGE ? SN_ALIGNMENT : HUGE_PAGE;
     bytes = (size_t)sn_round_up(bytes == 0 ? 1 : (int64_t)bytes, (int64_t)alignment);

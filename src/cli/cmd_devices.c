@@ -8,7 +8,7 @@
 #include "cli/options.h"
 
 typedef struct host_facts {
-    const char *kernels; /* the vector instructions in use */
+    const char *kernels; /* the vector instructions in use, and the revision of the kernels */
     int cores;
     int64_t bytes; /* of memory, that this process may use */
 } host_facts;

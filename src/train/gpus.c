@@ -47,5 +47,7 @@ sn_status sn_train_on_gpus(sn_train_result *result, const sn_train_input *input,
     SN_TRY(sn_device_check_alike(input->device, input->options->precision, error));
     SN_TRY(sn_group_run(gpus, train_member, &all, error));
 done:
+    if (status != SN_OK)
+        sn_train_result_clear(result); /* the first may have ended before another one failed */
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "backend/cpu/conv_plan.h"
 #include "base/random.h"
@@ -229,15 +230,54 @@ static void large_convolutions_are_sums_of_products(void **state)
     } cases[] = {
         {90, 100, {20, 20, 20}, 3, 1}, /* weights of several rounds, several groups of outputs */
         {9, 13, {29, 30, 31}, 3, 1},   {70, 24, {15, 34, 45}, 3, 1}, {21, 21, {40, 9, 67}, 3, 1},
+        {31, 62, {9, 10, 64}, 3, 1},   {70, 60, {4, 5, 131}, 5, 1}, /* rows so long that no unit fits */
         {8, 9, {31, 33, 35}, 3, 2},    {33, 20, {17, 18, 19}, 5, 1}, {6, 70, {23, 25, 27}, 5, 2},
-        {75, 61, {9, 11, 18}, 3, 1},   {40, 90, {8, 7, 9}, 5, 1}, /* lanes are channels */
+        {75, 61, {9, 11, 18}, 3, 1}, /* lanes are channels from here on */
+        {40, 90, {8, 7, 9}, 5, 1},     {32, 32, {16, 16, 16}, 3, 1}, {30, 17, {12, 13, 14}, 3, 2},
     };
-    op_runner cpu = runner_open(&sn_backend_cpu, 2);
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
-        for (int k = 0; k < 3; k++)
-            check_samples(&cpu, kinds[k], cases[c].in, cases[c].out, cases[c].extent, cases[c].kernel,
-                          cases[c].dilation);
-    runner_close(&cpu);
+    static const char *const instruction_sets[] = {"avx512", "avx2", "portable"};
+    for (int isa = 0; isa < 3; isa++) {
+        setenv("SEGNAS3D_ISA", instruction_sets[isa], 1);
+        for (int threads = 1; threads <= 7; threads += 3) {
+            op_runner cpu = runner_open(&sn_backend_cpu, threads);
+            for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+                for (int k = 0; k < 3; k++)
+                    check_samples(&cpu, kinds[k], cases[c].in, cases[c].out, cases[c].extent, cases[c].kernel,
+                                  cases[c].dilation);
+            runner_close(&cpu);
+        }
+        unsetenv("SEGNAS3D_ISA");
+    }
+}
+
+/* Beside the plan of memory: it holds no scratch memory. */
+static void scratch_memory_is_bounded(void **state)
+{
+    (void)state;
+    const size_t most = (size_t)10 << 20;
+    for (int k = 0; k < 3; k++)
+        for (int64_t channels = 16; channels <= 256; channels *= 2)
+            for (int64_t width = 8; width <= 256; width *= 2) {
+                const int64_t extent[3] = {width, width, width};
+                for (int kernel = 3; kernel <= 5; kernel += 2) {
+                    sn_op op = convolution(kinds[k], channels, channels, extent, kernel, 1);
+                    sn_conv_plan *plan = plan_of(&op);
+                    assert_true(sn_conv_scratch(plan) <= most);
+                    sn_conv_plan_free(plan);
+                }
+            }
+}
+
+/* Frequencies a multiple of 4096 bytes apart would share lines of a cache. */
+static void frequencies_are_an_odd_number_of_vectors_apart(void **state)
+{
+    (void)state;
+    for (int64_t rows = 1; rows <= 64; rows++)
+        for (int64_t row = 1; row <= 70; row++) {
+            int64_t floats = sn_winograd_frequency(rows, row);
+            assert_true(floats >= rows * row + SN_WINOGRAD_LANES);
+            assert_int_equal(floats % (2 * SN_WINOGRAD_LANES), SN_WINOGRAD_LANES);
+        }
 }
 
 int main(void)
@@ -248,6 +288,8 @@ int main(void)
         cmocka_unit_test(units_cover_the_output),
         cmocka_unit_test(lanes_are_channels_where_there_are_few_tiles),
         cmocka_unit_test(large_convolutions_are_sums_of_products),
+        cmocka_unit_test(scratch_memory_is_bounded),
+        cmocka_unit_test(frequencies_are_an_odd_number_of_vectors_apart),
         cmocka_unit_test(the_table_of_cases_has_some_for_each_pass),
     };
     return cmocka_run_group_tests_name("winograd", tests, NULL, NULL);

@@ -344,7 +344,7 @@ static void what_changes_the_weights_is_in_the_key(void **state)
     sn_device *device;
     CHECK_OK(sn_backend_find(&backend, "cpu", &error), error);
     CHECK_OK(backend->open(&device, &(sn_device_options){.threads = 1}, &error), error);
-    bool portable = strcmp(backend->kernels(device), "portable") == 0; /* all that this processor has */
+    bool portable = strncmp(backend->kernels(device), "portable", 8) == 0; /* all that this processor has */
     backend->close(device);
     setenv("SEGNAS3D_ISA", "portable", 1);
     assert_key(portable, key, &run);

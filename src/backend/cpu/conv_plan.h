@@ -82,7 +82,7 @@ typedef struct sn_conv_pass {
 typedef enum sn_conv_way {
     SN_CONV_DIRECT,   /* lanes are voxels, as above */
     SN_CONV_DEEP,     /* lanes are channels: conv_deep.h */
-    SN_CONV_WINOGRAD, /* lanes are tiles: winograd_plan.h */
+    SN_CONV_WINOGRAD, /* lanes are tiles, or channels: winograd_plan.h */
 } sn_conv_way;
 
 typedef struct sn_conv_plan {
@@ -111,7 +111,8 @@ typedef struct sn_conv_plan {
 sn_status sn_conv_plan_make(sn_conv_plan **plan, const sn_op *op, int lanes, sn_error *error);
 void sn_conv_plan_free(sn_conv_plan *plan);
 
-/** Bytes of workspace: packed weights, or the partial sums of dw. */
+/** Bytes of workspace: weights in the order or the form that kernels need, the partial sums of dw, or inputs in another
+ * form. */
 size_t sn_conv_workspace(const sn_op *op);
 
 /** Bytes of scratch memory a thread needs. */

@@ -46,7 +46,7 @@ static void cpu_close(sn_device *device)
 
 static const char *cpu_kernels(const sn_device *device)
 {
-    return device->kernels->isa;
+    return device->kernels->name;
 }
 
 static void cpu_buffer_free(sn_device *device, sn_buffer *buffer)

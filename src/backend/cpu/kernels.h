@@ -23,9 +23,13 @@ typedef struct sn_cpu_call {
  * formed in the order of the parts. */
 typedef void sn_cpu_kernel(const sn_cpu_call *call);
 
+/* Raised where kernels come to give other bits: then what earlier ones computed is not taken for theirs. */
+#define SN_CPU_REVISION "2"
+
 typedef struct sn_cpu_kernels {
-    const char *isa; /* "avx512", "avx2", "portable" */
-    int lanes;       /* floats of a vector */
+    const char *isa;  /* "avx512", "avx2", "portable" */
+    const char *name; /* the same and the revision: "avx512-2" */
+    int lanes;        /* floats of a vector */
     sn_cpu_kernel *run[SN_OP_KINDS];
 } sn_cpu_kernels;
 

@@ -10,19 +10,17 @@ enum {
     SCRATCH_FLOATS_DW = 1536 * 1024, /* and of backward weights, whose sums want long runs */
     MOST_LINE = 64,                  /* tiles of several rows in a plane, whose frequencies stay in a cache */
     PACKED_FLOATS = 1536 * 1024,     /* of weights transformed together */
-    FEWEST_ROWS = 6,                 /* of a block of output channels, for any vectors */
+    FEWEST_OUTPUTS = 28,             /* but not fewer of a round */
     MOST_TILES = 288,                /* deep: of all images, */
     FIELD_FLOATS = 2048 * 1024,      /* and of the frequencies that are read; */
     FIELD_FLOATS_DW = 8192 * 1024,   /* of backward weights, which reads them in order */
-    BLOCK_LANES = 32,                /* deep: output channels of a unit of work */
     WANTED_PARTS = 16,               /* of backward weights, so that many threads have work */
 };
 
 /* Cycles of one thread, on Zen 4 with vectors of 16 floats. */
 static const double vector_cycles = 1.1; /* a multiply-add of a vector */
-static const double plane_cycles =
-    220; /* of tiles of a channel and plane, a vector: the transform of H and W, */
-static const double depth_cycles = 800;  /* and of a layer: that of D */
+static const double plane_cycles = 220;  /* transforms of H and W: of a vector of tiles and a plane, */
+static const double depth_cycles = 800;  /* and that of D: of a layer */
 static const double weight_cycles = 0.5; /* reading a weight, for a run */
 static const double sum_cycles = 3.7;    /* a weight's sum over lanes, for a run */
 static const double pack_cycles = 250;   /* of a pair of channels: the transform of its weights, */
@@ -32,11 +30,6 @@ static const double unpack_cycles = 200; /* and of their gradients */
 static const double deep_vector_cycles = 1.4; /* a multiply-add of a vector */
 static const double deep_tile_cycles = 2000;  /* of a tile of a vector of channels, to or from frequencies */
 static const double deep_weight_cycles = 9;   /* of a vector of weights or of their frequencies */
-
-static bool is_dw(const sn_op *op)
-{
-    return op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
-}
 
 /* Weights of a pair of channels. */
 static int64_t weights_of(const sn_winograd_plan *plan)
@@ -77,25 +70,25 @@ static int64_t frequency_floats(const sn_winograd_plan *plan)
 }
 
 /* Cycles, without what the weights cost once. */
-static double cost_of(const sn_winograd_plan *plan, bool dw)
+static double cost_of(const sn_winograd_plan *plan)
 {
     double rows = plan->dilation * vectors_of(plan->sub_tiles_x) * (double)plan->unit_y;
     double plane = plane_cycles * rows, before = plane * (SN_WINOGRAD_INPUT - plan->tile);
     double depth = depth_cycles * vectors_of(plan->unit_y * plan->tiles_x);
     double layers = (double)plan->unit_z * (plane * plan->tile + depth);
-    double in_parts =
-        (double)sn_conv_parts(plan->out_channels, plan->group); /* how often it is transformed */
-    double out_parts = dw ? (double)sn_conv_parts(plan->in_channels, plan->in_block) : 1;
+    int64_t groups = sn_conv_parts(sn_conv_parts(plan->out_channels, plan->rounds), plan->group);
+    double in_parts = (double)(plan->rounds * groups); /* how often it is transformed */
+    double out_parts = plan->is_dw ? (double)sn_conv_parts(plan->in_channels, plan->in_block) : 1;
     double transforms = (layers + before) * (double)plan->in_channels * in_parts +
                         layers * (double)plan->out_channels * out_parts;
-    double run = vector_cycles * vectors_of(sn_winograd_unit_tiles(plan)) + (dw ? sum_cycles : weight_cycles);
+    double run =
+        vector_cycles * vectors_of(sn_winograd_unit_tiles(plan)) + (plan->is_dw ? sum_cycles : weight_cycles);
     return (double)sn_winograd_units(plan) * (transforms + SN_WINOGRAD_FREQUENCIES * pairs_of(plan) * run);
 }
 
-/* Try all even cuts whose frequencies fit, and keep the cheapest; returns its cost. */
-static double choose_units(sn_winograd_plan *plan, bool dw)
+/* Try all even cuts whose frequencies fit, and keep the cheapest; false where none does. */
+static bool choose_units(sn_winograd_plan *plan, int64_t most)
 {
-    const int64_t most = dw ? SCRATCH_FLOATS_DW : SCRATCH_FLOATS;
     int64_t best[2] = {1, 1};
     double least = -1;
     for (int64_t layers = 1; layers <= plan->tiles_z; layers++)
@@ -105,7 +98,7 @@ static double choose_units(sn_winograd_plan *plan, bool dw)
                 continue;
             if (plan->unit_y > 1 && plan->line > MOST_LINE)
                 continue;
-            double cost = cost_of(plan, dw);
+            double cost = cost_of(plan);
             if (frequency_floats(plan) <= most && (least < 0 || cost < least)) {
                 least = cost;
                 best[0] = layers;
@@ -113,7 +106,18 @@ static double choose_units(sn_winograd_plan *plan, bool dw)
             }
         }
     cut(plan, best[0], best[1]);
-    return cost_of(plan, dw);
+    return least >= 0;
+}
+
+/* Where rows are so long that not even one fits, with fewer channels at a time. */
+static void fit_units(sn_winograd_plan *plan)
+{
+    bool fits = choose_units(plan, plan->is_dw ? SCRATCH_FLOATS_DW : SCRATCH_FLOATS);
+    while (!fits && frequency_floats(plan) > SCRATCH_FLOATS_DW && plan->in_block > 1) {
+        plan->in_block = sn_conv_parts(plan->in_block, 2);
+        if (plan->is_dw)
+            plan->group = sn_conv_parts(plan->group, 2);
+    }
 }
 
 static void set_extents(sn_winograd_plan *plan, const sn_op *op)
@@ -122,10 +126,12 @@ static void set_extents(sn_winograd_plan *plan, const sn_op *op)
     const int64_t *in = op->inputs[0].desc.shape;
     const int kernel = op->params.conv3d.kernel, dilation = op->params.conv3d.dilation;
     const int64_t weights = (int64_t)kernel * kernel * kernel;
-    const int64_t *out = is_dw(op) ? op->inputs[1].desc.shape : op->outputs[0].desc.shape;
+    const bool is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
+    const int64_t *out = is_dw ? op->inputs[1].desc.shape : op->outputs[0].desc.shape;
     *plan = (sn_winograd_plan){.kernel = kernel,
                                .tile = SN_WINOGRAD_INPUT + 1 - kernel,
                                .dilation = dilation,
+                               .is_dw = is_dw,
                                .images = in[0],
                                .in_channels = in[1],
                                .out_channels = out[1],
@@ -143,29 +149,37 @@ static void set_extents(sn_winograd_plan *plan, const sn_op *op)
         (sn_conv_parts(plan->sub_tiles_x, SN_WINOGRAD_LANES) * plan->tile + 2) * SN_WINOGRAD_LANES;
     plan->row = dilation * plan->sub_row;
     plan->tiles = (int64_t)dilation * dilation * dilation * plan->tiles_z * plan->tiles_y * plan->sub_tiles_x;
-    int64_t in_limit = is_dw(op) ? BLOCK_DW : IN_BLOCK;
-    plan->in_block = sn_conv_parts(in[1], sn_conv_parts(in[1], in_limit));
-    plan->group = is_dw(op) ? sn_conv_parts(out[1], sn_conv_parts(out[1], BLOCK_DW))
-                            : smaller(out[1], SN_CONV_MAX_GROUP);
-    plan->rounds = sn_conv_parts(SN_WINOGRAD_FREQUENCIES * in[1] * out[1], PACKED_FLOATS);
-    plan->rounds = smaller(plan->rounds, out[1]);
+}
+
+/* Which channels are worked on together. */
+static void set_blocks(sn_winograd_plan *plan)
+{
+    const int64_t in = plan->in_channels, out = plan->out_channels;
+    plan->in_block = sn_conv_parts(in, sn_conv_parts(in, plan->is_dw ? BLOCK_DW : IN_BLOCK));
+    plan->group = smaller(out, SN_CONV_MAX_GROUP);
+    plan->rounds = smaller(sn_conv_parts(SN_WINOGRAD_FREQUENCIES * in * out, PACKED_FLOATS),
+                           sn_conv_parts(out, FEWEST_OUTPUTS));
+    if (plan->is_dw) {
+        plan->group = sn_conv_parts(out, sn_conv_parts(out, BLOCK_DW));
+        plan->rounds = 1;
+    }
 }
 
 /* Deep: floats of the frequencies of the tensors that are read. */
 static int64_t deep_floats(const sn_winograd_plan *plan)
 {
     int64_t frequency = sn_winograd_deep_frequency(plan, plan->in_channels);
-    if (plan->partials > 0)
+    if (plan->is_dw)
         frequency += sn_winograd_deep_frequency(plan, plan->out_channels);
     return SN_WINOGRAD_FREQUENCIES * frequency;
 }
 
+/* Cycles where lanes are channels. */
 static double deep_cost(const sn_winograd_plan *plan)
 {
     double tiles = (double)(plan->images * plan->tiles), in = (double)plan->in_channels;
     double vectors = vectors_of(plan->out_channels);
-    double times =
-        plan->partials > 0 ? 1 : (double)sn_winograd_slabs(plan); /* that weights are transformed */
+    double times = plan->is_dw ? 1 : (double)sn_winograd_slabs(plan); /* weights are transformed */
     return deep_tile_cycles * tiles * (vectors_of(plan->in_channels) + vectors) +
            deep_weight_cycles * (double)(SN_WINOGRAD_FREQUENCIES + weights_of(plan)) * in * vectors * times +
            deep_vector_cycles * SN_WINOGRAD_FREQUENCIES * tiles * in * vectors;
@@ -175,37 +189,39 @@ static double deep_cost(const sn_winograd_plan *plan)
 static bool deep_fits(const sn_winograd_plan *plan)
 {
     return plan->images * plan->tiles <= MOST_TILES &&
-           deep_floats(plan) <= (plan->partials > 0 ? FIELD_FLOATS_DW : FIELD_FLOATS);
+           deep_floats(plan) <= (plan->is_dw ? FIELD_FLOATS_DW : FIELD_FLOATS);
 }
 
 bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycles)
 {
     const sn_conv3d_params *p = &op->params.conv3d;
-    const bool dw = is_dw(op);
     if ((p->kernel != 3 && p->kernel != 5) || p->stride != 1 || p->dilation > 2 ||
         p->pad != p->dilation * (p->kernel / 2))
         return false;
     set_extents(plan, op);
-    double cost = choose_units(plan, dw), once = pack_cycles;
-    if (dw) {
+    set_blocks(plan);
+    fit_units(plan);
+    double once = pack_cycles;
+    if (plan->is_dw) {
         int64_t parts =
             sn_conv_parts(plan->out_channels, plan->group) * sn_conv_parts(plan->in_channels, plan->in_block);
         plan->partials = smaller(sn_conv_parts(WANTED_PARTS, parts), sn_winograd_units(plan));
         once = unpack_cycles * (double)plan->partials;
     }
-    cost += once * pairs_of(plan);
+    double cost = cost_of(plan) + once * pairs_of(plan);
     plan->deep = deep_fits(plan) && deep_cost(plan) < cost;
     return (plan->deep ? deep_cost(plan) : cost) < cycles;
 }
 
-/* Deep: a vector of channels of an image as voxels; or a chunk's weights, their frequencies, and a block's outputs in
- * frequencies and voxels. */
+/* Deep: a chunk's weights, their frequencies, and a block's outputs in frequencies and voxels. */
 static size_t deep_scratch(const sn_winograd_plan *plan)
 {
     const int64_t voxels = plan->images * plan->extent[0] * plan->extent[1] * plan->extent[2];
-    int64_t frequency = (SN_WINOGRAD_CHUNK + SN_WINOGRAD_SLAB) * BLOCK_LANES + 2 * SN_WINOGRAD_LANES;
+    int64_t frequency = sn_winograd_frequency(SN_WINOGRAD_CHUNK, SN_WINOGRAD_BLOCK) +
+                        sn_winograd_frequency(SN_WINOGRAD_SLAB, SN_WINOGRAD_BLOCK);
     int64_t weights = SN_WINOGRAD_CHUNK * weights_of(plan);
-    return (size_t)(SN_WINOGRAD_FREQUENCIES * frequency + (weights + voxels) * BLOCK_LANES) * sizeof(float);
+    return (size_t)(SN_WINOGRAD_FREQUENCIES * frequency + (weights + voxels) * SN_WINOGRAD_BLOCK) *
+           sizeof(float);
 }
 
 /* Of backward weights: the partial sums. Else: the frequencies of a round's weights, which leave some room
@@ -217,9 +233,10 @@ size_t sn_winograd_workspace(const sn_winograd_plan *plan)
     int64_t floats = 0;
     if (plan->partials > 1)
         floats = plan->partials * plan->in_channels * plan->out_channels * weights_of(plan);
-    if (plan->partials == 0) {
+    if (!plan->is_dw) {
         int64_t rows = sn_conv_parts(plan->out_channels, plan->rounds);
-        int64_t blocks = sn_conv_parts(plan->in_channels, plan->in_block) * sn_conv_parts(rows, FEWEST_ROWS);
+        int64_t blocks =
+            sn_conv_parts(plan->in_channels, plan->in_block) * sn_conv_parts(rows, SN_WINOGRAD_FEWEST_ROWS);
         floats = SN_WINOGRAD_FREQUENCIES * (plan->in_channels * rows + blocks * SN_WINOGRAD_LANES);
     }
     return (size_t)floats * sizeof(float);
@@ -229,12 +246,9 @@ size_t sn_winograd_scratch(const sn_winograd_plan *plan)
 {
     if (plan->deep)
         return deep_scratch(plan);
-    int64_t sums = 0;
-    if (plan->partials >
-        0) { /* sums take whole vectors: less than half of each is empty but in small blocks */
-        int64_t rows = plan->group < 4 ? 4 : plan->group;
-        sums = SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block + 6);
-    }
+    int64_t rows = plan->group < 4 ? 4 : plan->group;
+    /* Sums take whole vectors: less than half of each is empty but in small blocks. */
+    int64_t sums = plan->is_dw ? SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block + 6) : 0;
     return (size_t)(sn_winograd_pixels(plan) + sn_winograd_planes(plan) + frequency_floats(plan) + sums) *
            sizeof(float);
 }

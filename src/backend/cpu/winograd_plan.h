@@ -3,11 +3,11 @@
  *
  * Tiles of 4^3 (2^3) outputs are computed from 6^3 inputs by F(4, 3) (F(2, 5)) along each axis (A. Lavin, S. Gray,
  * "Fast algorithms for convolutional neural networks", 2016). Both tensors of a convolution are transformed into
- * 216 frequencies; for each of them what is left is a product of matrices, channels by channels, which the direct
- * kernels compute: 216 multiplications for 64 outputs in place of 64*27 (216 for 8 in place of 8*125).
+ * 216 frequencies; for each of them what is left is a product of matrices, channels by channels: 216
+ * multiplications for 64 outputs in place of 64*27 (216 for 8 in place of 8*125).
  *
  * A dilation splits the grid into dilation^3 sub-grids, voxel dilation*j + phase being voxel j of sub-grid
- * `phase`. Each is convolved for itself, without dilation; only along W they are worked on together.
+ * `phase`. Each is convolved for itself, without dilation.
  *
  * Points 0, +-3/4, +-3/2 and infinity: a third of the error of 0, +-1, +-2 and half of 0, +-1, 2, -1/2, and
  * still symmetric, so that two frequencies share most of their sums.
@@ -25,19 +25,22 @@ enum {
     SN_WINOGRAD_FREQUENCIES = 216, /* and of all three axes */
     SN_WINOGRAD_MAX_KERNEL = 5,
     SN_WINOGRAD_MAX_TILE = 4,
-    SN_WINOGRAD_SLAB = 36,  /* deep: tiles that are multiplied together, at most */
-    SN_WINOGRAD_CHUNK = 16, /* deep: input channels whose weights are worked on together */
+    SN_WINOGRAD_FEWEST_ROWS = 6, /* output channels of a block of the inner kernel, for any vectors */
+    SN_WINOGRAD_SLAB = 36,       /* deep: tiles that are multiplied together, at most */
+    SN_WINOGRAD_BLOCK = 32,      /* deep: output channels of a unit of work, at most */
+    SN_WINOGRAD_CHUNK = 16,      /* deep: input channels whose weights are worked on together */
     SN_WINOGRAD_LANES = 16, /* memory is laid out for vectors of so many floats, whatever the processor's */
 };
 
 /*
- * There are two ways to do this. Where lanes are tiles, work is cut into units: `unit_z` layers by `unit_y` rows of tiles, of one phase along D and H. In a unit,
- * frequency f of a channel is one row of floats: layer after layer, in each its rows of tiles, in each the tiles
- * along W, first those of phase 0, then those of phase 1.
+ * There are two ways to do this. Where lanes are tiles, the work is cut into units: `unit_z` layers by `unit_y` rows
+ * of tiles, of one phase along D and H. In a unit, frequency f of a channel is one row of floats: layer after layer, in
+ * each its rows of tiles, in each the tiles along W, of which both phases are worked on together, first those of phase 0,
+ * then those of phase 1.
  *
- * Where lanes are channels ("deep": few tiles, many channels), all tiles are one unit. The frequencies of the
- * input, (216, tiles, channels), are shared by all threads; weights are transformed a few channels at a time, just
- * before they are used.
+ * Where lanes are channels ("deep": few tiles, many channels), all tiles are one unit. The frequencies of the input,
+ * (216, tiles, channels), are shared by all threads; weights are transformed a few channels at a time, just before they
+ * are used.
  */
 typedef struct sn_winograd_plan {
     int kernel, tile; /* weights, and outputs of a tile, along an axis: 3, 4 or 5, 2 */
@@ -48,7 +51,8 @@ typedef struct sn_winograd_plan {
     bool mirrored;                 /* backward data: the kernel is read from its end */
     int64_t tiles_z, tiles_y;      /* of a sub-grid */
     int64_t sub_tiles_x, tiles_x;  /* of a row of a sub-grid, of its sub-grids along W together */
-    bool deep;                     /* of what follows, only `tiles` is used then */
+    bool is_dw;                    /* backward weights */
+    bool deep;                     /* of what follows only `tiles` is used then */
     int64_t tiles;                 /* of an image, in all sub-grids */
     int64_t unit_z, unit_y;
     int64_t units_z, units_y; /* of a sub-grid */
@@ -62,25 +66,38 @@ typedef struct sn_winograd_plan {
 } sn_winograd_plan;
 
 /**
- * Cut a convolution into units.
+ * Choose what the lanes are, and cut a convolution into units.
  *
  * @return whether it is worth it: 3^3 or 5^3, dilation 1 or 2, and expected to take fewer than `cycles` of
  *         one thread
  */
 bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycles);
 
-/** Bytes of workspace: the transformed weights, or the partial sums of dw. */
+/** Bytes of workspace: the transformed weights, or the partial sums of dw; deep: the frequencies that are read. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan);
 
 /** Bytes of scratch memory a thread needs. */
 size_t sn_winograd_scratch(const sn_winograd_plan *plan);
 
-/** Deep: floats of one frequency of all tiles of so many channels, and a vector more, so that two frequencies never
- * lie a multiple of 4096 bytes apart. */
+/** Floats of one frequency of `rows` rows of `row` floats each, and what vectors touch past it: an odd number of vectors,
+ * since frequencies that lie a multiple of 4096 bytes apart would share lines of a cache. */
+static inline int64_t sn_winograd_frequency(int64_t rows, int64_t row)
+{
+    int64_t vectors = (rows * row + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES + 2;
+    return (vectors | 1) * SN_WINOGRAD_LANES;
+}
+
+/** Deep: the same of all tiles of so many channels. */
 static inline int64_t sn_winograd_deep_frequency(const sn_winograd_plan *plan, int64_t channels)
 {
     int64_t lanes = (channels + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES * SN_WINOGRAD_LANES;
-    return plan->images * plan->tiles * lanes + SN_WINOGRAD_LANES;
+    return sn_winograd_frequency(plan->images * plan->tiles, lanes);
+}
+
+/** Deep: layers of tiles of an image, those of each phase along D after each other. */
+static inline int64_t sn_winograd_layers(const sn_winograd_plan *plan)
+{
+    return plan->dilation * plan->tiles_z;
 }
 
 /** Deep: all tiles are multiplied in so many parts. */
@@ -105,12 +122,6 @@ static inline int64_t sn_winograd_unit_tiles(const sn_winograd_plan *plan)
 static inline int64_t sn_winograd_unit_lanes(const sn_winograd_plan *plan)
 {
     return (sn_winograd_unit_tiles(plan) + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES * SN_WINOGRAD_LANES;
-}
-
-/** Floats of one frequency of `channels` channels of `channel` floats each, and what vectors touch past it. */
-static inline int64_t sn_winograd_frequency(int64_t channels, int64_t channel)
-{
-    return channels * channel + 2 * SN_WINOGRAD_LANES;
 }
 
 /** Floats of the rows of pixels in scratch memory: of six lines, and one of zeros. */

@@ -2,7 +2,8 @@
  * The operations of op.h as plain loops in double: what every other backend is compared with.
  *
  * Each takes the values of all its operands as double, whatever their type, dense NCDHW; outputs that are
- * updated hold their old values, but for gradients, which hold zero. Inputs and outputs never share memory here. Sums run in index order.
+ * updated hold their old values, but for gradients, which hold zero. Inputs and outputs never share memory
+ * here. Sums run in index order.
  */
 #ifndef SN_BACKEND_REF_REF_OPS_H
 #define SN_BACKEND_REF_REF_OPS_H

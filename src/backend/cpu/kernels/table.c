@@ -7,6 +7,7 @@ extern const sn_cpu_kernels SN_CPU_NAME(sn_cpu_kernels);
 
 const sn_cpu_kernels SN_CPU_NAME(sn_cpu_kernels) = {
     .isa = SN_TEXT(SN_CPU_ISA),
+    .name = SN_TEXT(SN_CPU_ISA) "-" SN_CPU_REVISION,
     .lanes = LANES,
     .run =
         {

@@ -4,6 +4,9 @@
 #include "backend/cpu/kernels/winograd_run.h"
 #include "base/memory.h"
 
+_Static_assert((int)SN_CONV_BLOCK_ROWS >= (int)SN_WINOGRAD_FEWEST_ROWS,
+               "the plan's workspace is for blocks of so many rows");
+
 typedef struct winograd_job {
     const sn_winograd_plan *plan;
     const float *x, *w;

@@ -1,5 +1,5 @@
 /**
- * Winograd's transforms F(4, 3) and F(2, 5) along a row, in vectors whose lanes are tiles, and of a unit of work.
+ * Winograd's transforms F(4, 3) and F(2, 5) along a row, of weights, and of a unit of work where lanes are tiles.
  *
  * With the points p = 0, +-a, +-b and infinity, a = 3/4, b = 3/2:
  *   outputs  y = A' [(G g) * (B' d)]       d six inputs, g 3 (5) weights, y 4 (2) outputs

@@ -5,6 +5,9 @@
 #include "backend/cpu/kernels/winograd_run.h"
 #include "base/memory.h"
 
+_Static_assert(SN_PRODUCT_VECTORS *LANES <= SN_WINOGRAD_BLOCK,
+               "the plan's scratch memory is for blocks of so many lanes");
+
 /* A block of output channels, with what it needs of a thread's scratch memory. */
 typedef struct deep_unit {
     sn_deep_block block;
@@ -21,9 +24,9 @@ static deep_unit unit_of(const sn_winograd_plan *plan, int64_t blocks, int64_t i
     const int64_t lanes = unit.block.lanes;
     unit.w.values = scratch + SN_WINOGRAD_CHUNK * taps * lanes;
     unit.w.lanes = unit.y.lanes = lanes;
-    unit.w.frequency = SN_WINOGRAD_CHUNK * lanes + SN_WINOGRAD_LANES;
+    unit.w.frequency = sn_winograd_frequency(SN_WINOGRAD_CHUNK, lanes);
     unit.y.values = unit.w.values + SN_WINOGRAD_FREQUENCIES * unit.w.frequency;
-    unit.y.frequency = SN_WINOGRAD_SLAB * lanes + SN_WINOGRAD_LANES;
+    unit.y.frequency = sn_winograd_frequency(SN_WINOGRAD_SLAB, lanes);
     unit.volume = unit.y.values + SN_WINOGRAD_FREQUENCIES * unit.y.frequency;
     return unit;
 }
@@ -136,29 +139,64 @@ static void multiply(const sn_cpu_call *call, const sn_winograd_plan *plan, cons
     }
 }
 
-static void run_unit(const sn_cpu_call *call, const sn_winograd_plan *plan, const winograd_lanes *x,
-                     const deep_unit *unit)
+/* The outputs of a layer of tiles, which are whole planes of an image, to their places in y. */
+static void write_layer(const deep_unit *unit, const sn_winograd_plan *plan, int64_t layer, float *y)
 {
-    const int64_t voxels = winograd_voxels(plan), tiles = plan->images * plan->tiles;
-    for (int64_t s = 0; s < sn_winograd_slabs(plan); s++) {
-        int64_t first = sn_conv_split(tiles, sn_winograd_slabs(plan), s);
-        int64_t count = sn_conv_split(tiles, sn_winograd_slabs(plan), s + 1) - first;
-        multiply(call, plan, x, unit, first, count);
-        output_tiles(unit, plan, first, count);
+    const int64_t plane = plan->extent[1] * plan->extent[2], voxels = winograd_voxels(plan);
+    const int64_t layers = sn_winograd_layers(plan), image = layer / layers;
+    winograd_place place = winograd_place_of(plan, layer % layers * (plan->tiles / layers), 0, plan->tile);
+    for (int64_t lane = 0; lane < unit->block.count; lane += LANES) {
+        int64_t channel = image * plan->out_channels + unit->block.first + lane;
+        int64_t rest = unit->block.count - lane;
+        for (int z = 0; z < plan->tile && place.at[0][z] >= 0; z++)
+            sn_from_lanes(y + channel * voxels + place.at[0][z] * plane, voxels, rest < LANES ? rest : LANES,
+                          volume_of(unit, plan, image, lane) + place.at[0][z] * plane * LANES, LANES, plane,
+                          false);
     }
-    for (int64_t image = 0; image < plan->images; image++)
-        for (int64_t lane = 0; lane < unit->block.count; lane += LANES) {
-            int64_t channel = image * plan->out_channels + unit->block.first + lane;
-            int64_t rest = unit->block.count - lane;
-            sn_from_lanes((float *)call->out[0] + channel * voxels, voxels, rest < LANES ? rest : LANES,
-                          volume_of(unit, plan, image, lane), LANES, voxels, false);
-        }
+}
+
+/* Layers [begin, end) of tiles of all images. */
+static void run_unit(const sn_cpu_call *call, const sn_winograd_plan *plan, const winograd_lanes *x,
+                     const deep_unit *unit, int64_t begin, int64_t end)
+{
+    const int64_t of_layer = plan->tiles / sn_winograd_layers(plan), tiles = (end - begin) * of_layer;
+    const int64_t slabs = sn_conv_parts(tiles, SN_WINOGRAD_SLAB);
+    for (int64_t s = 0; s < slabs; s++) {
+        int64_t first = sn_conv_split(tiles, slabs, s), count = sn_conv_split(tiles, slabs, s + 1) - first;
+        multiply(call, plan, x, unit, begin * of_layer + first, count);
+        output_tiles(unit, plan, begin * of_layer + first, count);
+    }
+    for (int64_t layer = begin; layer < end; layer++)
+        write_layer(unit, plan, layer, call->out[0]);
+}
+
+/* What the threads share out: blocks of output channels by parts of the layers of tiles. Each output is summed in the
+ * same order whatever they are. Weights are transformed for each slab of tiles anyway, so as many parts cost nothing;
+ * then blocks may be smaller, and at last there may be more parts. */
+typedef struct deep_units {
+    int64_t blocks, parts;
+} deep_units;
+
+static deep_units choose_units(const sn_winograd_plan *plan, int64_t threads)
+{
+    const int64_t vectors = sn_conv_parts(plan->out_channels, LANES), slabs = sn_winograd_slabs(plan);
+    const int64_t layers = plan->images * sn_winograd_layers(plan);
+    deep_units units = {.blocks = sn_conv_parts(vectors, SN_PRODUCT_VECTORS)};
+    units.parts = sn_conv_parts(threads, units.blocks);
+    units.parts = units.parts < slabs ? units.parts : slabs;
+    int64_t wanted = sn_conv_parts(threads, units.parts);
+    wanted = wanted < vectors ? wanted : vectors;
+    units.blocks = wanted > units.blocks ? wanted : units.blocks;
+    units.parts = sn_conv_parts(threads, units.blocks);
+    units.parts = units.parts < layers ? units.parts : layers;
+    return units;
 }
 
 void SN_CPU_NAME(sn_winograd_deep_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
     const winograd_lanes x = winograd_lanes_of(call->workspace, plan, plan->in_channels);
-    const int64_t blocks = sn_conv_parts(sn_conv_parts(plan->out_channels, LANES), SN_PRODUCT_VECTORS);
+    const deep_units units = choose_units(plan, call->threads);
+    const int64_t layers = plan->images * sn_winograd_layers(plan);
 #pragma omp parallel num_threads(call->threads)
     {
         float *scratch = sn_cpu_thread_scratch(call);
@@ -166,10 +204,12 @@ void SN_CPU_NAME(sn_winograd_deep_conv3d)(const sn_cpu_call *call, const sn_wino
         for (int64_t image = 0; image < plan->images; image++)
             for (int64_t v = 0; v < x.lanes / LANES; v++)
                 winograd_deep_channels(&x, plan, call->in[0], plan->in_channels, image, v, false, scratch);
-#pragma omp for schedule(dynamic)
-        for (int64_t b = 0; b < blocks; b++) {
-            deep_unit unit = unit_of(plan, blocks, b, scratch);
-            run_unit(call, plan, &x, &unit);
-        }
+#pragma omp for collapse(2) schedule(dynamic)
+        for (int64_t b = 0; b < units.blocks; b++)
+            for (int64_t part = 0; part < units.parts; part++) {
+                deep_unit unit = unit_of(plan, units.blocks, b, scratch);
+                run_unit(call, plan, &x, &unit, sn_conv_split(layers, units.parts, part),
+                         sn_conv_split(layers, units.parts, part + 1));
+            }
     }
 }

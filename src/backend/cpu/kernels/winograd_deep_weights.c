@@ -4,6 +4,9 @@
 #include "backend/cpu/kernels/winograd_run.h"
 #include "base/memory.h"
 
+_Static_assert(SN_PRODUCT_VECTORS *LANES <= SN_WINOGRAD_BLOCK,
+               "the plan's scratch memory is for blocks of so many lanes");
+
 /* A block of output channels by some input channels. */
 typedef struct weights_unit {
     sn_deep_block block;
@@ -18,8 +21,8 @@ static weights_unit unit_of(const sn_winograd_plan *plan, int64_t blocks, int64_
     weights_unit unit = {.block = sn_deep_block_of(plan->out_channels, blocks, index), .first = first};
     int64_t rest = plan->in_channels - first;
     unit.count = rest < SN_WINOGRAD_CHUNK ? rest : SN_WINOGRAD_CHUNK;
-    unit.sums =
-        (winograd_lanes){scratch, SN_WINOGRAD_CHUNK * unit.block.lanes + SN_WINOGRAD_LANES, unit.block.lanes};
+    unit.sums = (winograd_lanes){scratch, sn_winograd_frequency(SN_WINOGRAD_CHUNK, unit.block.lanes),
+                                 unit.block.lanes};
     unit.weights = scratch + SN_WINOGRAD_FREQUENCIES * unit.sums.frequency;
     return unit;
 }
@@ -67,7 +70,10 @@ void SN_CPU_NAME(sn_winograd_deep_backward_weights)(const sn_cpu_call *call, con
     const winograd_lanes x = winograd_lanes_of(call->workspace, plan, plan->in_channels);
     const winograd_lanes dy =
         winograd_lanes_of(x.values + SN_WINOGRAD_FREQUENCIES * x.frequency, plan, plan->out_channels);
-    const int64_t blocks = sn_conv_parts(sn_conv_parts(plan->out_channels, LANES), SN_PRODUCT_VECTORS);
+    const int64_t vectors = sn_conv_parts(plan->out_channels, LANES);
+    int64_t blocks = sn_conv_parts(vectors, SN_PRODUCT_VECTORS);
+    if (blocks * sn_conv_parts(plan->in_channels, SN_WINOGRAD_CHUNK) < call->threads)
+        blocks = vectors;
 #pragma omp parallel num_threads(call->threads)
     {
         float *scratch = sn_cpu_thread_scratch(call);
