@@ -257,10 +257,15 @@ static sn_status gpu_kernels(char text[KERNELS_TEXT], int index, sn_precision pr
 sn_status sn_device_check_alike(const char *name, sn_precision precision, sn_error *error)
 {
     sn_status status = SN_OK;
+    const sn_cuda_plugin *plugin;
     gpu_list list;
+    sn_gpu gpu;
     char first[KERNELS_TEXT], other[KERNELS_TEXT];
     if (!list_parse(&list, name) || list.count < 2)
         return SN_OK;
+    SN_TRY(gpus_of_name(&list, &plugin, name, error));
+    for (int i = 0; i < list.count; i++) /* each can be used at all */
+        SN_TRY(gpu_ask(&gpu, plugin->describe, list.index[i], error));
     SN_TRY(gpu_kernels(first, list.index[0], precision, error));
     for (int i = 1; i < list.count; i++) {
         SN_TRY(gpu_kernels(other, list.index[i], precision, error));

@@ -121,9 +121,9 @@ grep -q 'warning: of 3 GPUs 1 have nothing to do but validate, since a batch has
     fail "it is not said that a GPU is idle: $(cat err)"
 
 # Each needs the memory: the budget is that of the one where least is free.
-FAKE_GPUS="9.0:4096 9.0:1 9.0:4096" expect 1 'segnas3d: the network needs * and the budget is 1 MiB; *' \
+FAKE_GPUS="9.0:4096 9.0:769 9.0:4096" expect 1 'segnas3d: the network needs * and the budget is 1 MiB; *' \
     $several --epochs 3 -o memory.safetensors --device cuda:0,1
-FAKE_GPUS="9.0:4096 9.0:1 9.0:4096" expect 0 '*' $several --epochs 1 -o memory.safetensors --device cuda:0,2
+FAKE_GPUS="9.0:4096 9.0:769 9.0:4096" expect 0 '*' $several --epochs 1 -o memory.safetensors --device cuda:0,2
 
 # One that fails is named, and ends the training of all; so does a signal. It goes on from there, on other GPUs.
 long="$several --epochs 30 --batch 3"
