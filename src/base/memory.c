@@ -22,8 +22,8 @@ sn_status sn_alloc(void *out, size_t count, size_t size, sn_error *error)
     *memory = aligned_alloc(alignment, bytes);
     if (*memory == NULL)
         return sn_error_set(error, SN_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
-    if (alignment == HUGE_PAGE)
-        madvise(*memory, bytes, MADV_HUGEPAGE); /* where there are none, small ones do */
+    if (alignment == HUGE_PAGE) /* but for the end, most of which may lie idle */
+        madvise(*memory, count * size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     memset(*memory, 0, count * size);
     return SN_OK;
 }
