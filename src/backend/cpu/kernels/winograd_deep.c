@@ -3,7 +3,6 @@
 
 #include "backend/cpu/kernels/product.h"
 #include "backend/cpu/kernels/winograd_run.h"
-#include "base/memory.h"
 
 _Static_assert(SN_PRODUCT_VECTORS *LANES <= SN_WINOGRAD_BLOCK,
                "the plan's scratch memory is for blocks of so many lanes");
