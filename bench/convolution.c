@@ -48,8 +48,8 @@ static sn_status upload_inputs(bench_convolution *self, sn_error *error)
         const sn_operand *input = &self->op.inputs[i];
         status = bench_convolution_values(&values, &self->op, i, error);
         if (status == SN_OK)
-            self->backend->upload(self->device, self->buffer, input->offset, values,
-                                  sn_tensor_bytes(&input->desc));
+            sn_tensor_upload(self->backend, self->device, self->buffer, input->offset, &input->desc,
+                             input == sn_op_weights(&self->op), values);
         sn_free(values);
     }
     return status;

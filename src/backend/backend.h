@@ -42,6 +42,10 @@ typedef struct sn_device_options {
 typedef struct sn_backend {
     const char *name; /* "ref", "cpu", "checked" */
 
+    /** Whether weights of convolutions, and their gradients, lie in buffers taps first, as (K, K, K, I, O): the output
+     * channels of a tap next to each other. Else they lie as their shape says, (O, I, K, K, K). */
+    bool taps_first;
+
     /** Open the device; close frees it (after its buffers and programs). */
     sn_status (*open)(sn_device **device, const sn_device_options *options, sn_error *error);
     void (*close)(sn_device *device);
@@ -53,7 +57,7 @@ typedef struct sn_backend {
     sn_status (*alloc)(sn_device *device, sn_buffer **buffer, size_t bytes, sn_error *error);
     void (*free)(sn_device *device, sn_buffer *buffer);
 
-    /** Copy between host memory and a buffer; complete when they return. */
+    /** Copy bytes between host memory and a buffer; complete when they return. Tensors: sn_tensor_upload. */
     void (*upload)(sn_device *device, sn_buffer *buffer, size_t offset, const void *data, size_t bytes);
     void (*download)(sn_device *device, const sn_buffer *buffer, size_t offset, void *data, size_t bytes);
 
@@ -89,6 +93,17 @@ extern const sn_backend sn_backend_cpu;
 /** A backend that runs `inner` with poisoned outputs and workspace; static, valid for ever. `inner` is ref or
  * cpu. */
 const sn_backend *sn_backend_checked(const sn_backend *inner);
+
+/**
+ * Copy a tensor between host memory, where it lies as its shape says, and a buffer.
+ *
+ * @param[in] weights of a convolution, or what has their shape: their order in the buffer is the backend's
+ *                    (taps_first; float32)
+ */
+void sn_tensor_upload(const sn_backend *backend, sn_device *device, sn_buffer *buffer, size_t offset,
+                      const sn_tensor_desc *desc, bool weights, const void *data);
+void sn_tensor_download(const sn_backend *backend, sn_device *device, const sn_buffer *buffer, size_t offset,
+                        const sn_tensor_desc *desc, bool weights, void *data);
 
 /** Find a backend that is part of the program: "cpu", "ref" (also "checked:cpu", "checked:ref"); NULL and SN_ERR_ARG
  * otherwise. backend/device.h opens devices of any kind. */

@@ -126,26 +126,22 @@ const char *sn_op_beside_f32(const sn_op *op)
     return real_type(op) == SN_F64 ? "f64" : NULL;
 }
 
+const sn_operand *sn_op_weights(const sn_op *op)
+{
+    if (op->kind == SN_OP_CONV3D || op->kind == SN_OP_CONV3D_BACKWARD_DATA)
+        return &op->inputs[1];
+    return op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? &op->outputs[0] : NULL;
+}
+
 int64_t sn_op_multiply_adds(const sn_op *op)
 {
-    const sn_tensor_desc *weights, *y; /* of the forward convolution */
-    switch (op->kind) {
-    case SN_OP_CONV3D:
-        weights = &op->inputs[1].desc;
-        y = &op->outputs[0].desc;
-        break;
-    case SN_OP_CONV3D_BACKWARD_DATA:
-        weights = &op->inputs[1].desc;
-        y = &op->inputs[0].desc;
-        break;
-    case SN_OP_CONV3D_BACKWARD_WEIGHTS:
-        weights = &op->outputs[0].desc;
-        y = &op->inputs[1].desc;
-        break;
-    default:
+    const sn_operand *weights = sn_op_weights(op);
+    if (weights == NULL)
         return 0;
-    }
-    return sn_tensor_count(weights) * y->shape[0] * sn_tensor_voxels(y);
+    const sn_operand *y = op->kind == SN_OP_CONV3D                 ? &op->outputs[0] /* of the forward convolution */
+                          : op->kind == SN_OP_CONV3D_BACKWARD_DATA ? &op->inputs[0]
+                                                                   : &op->inputs[1];
+    return sn_tensor_count(&weights->desc) * y->desc.shape[0] * sn_tensor_voxels(&y->desc);
 }
 
 static uint64_t read_little_endian(const uint8_t bytes[8])

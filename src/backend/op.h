@@ -221,6 +221,9 @@ bool sn_op_window_place(size_t *offset, const sn_op *op);
 /** The type, "f64" or "bf16", for which a backend that computes in float32 refuses an operation; NULL: none. */
 const char *sn_op_beside_f32(const sn_op *op);
 
+/** The weights of a convolution, or their gradient, among its operands; NULL for every other kind. */
+const sn_operand *sn_op_weights(const sn_op *op);
+
 /** Multiply-adds of a convolution (forward or backward); 0 for every other kind. */
 int64_t sn_op_multiply_adds(const sn_op *op);
 

@@ -123,8 +123,8 @@ void sn_executor_upload(sn_executor *executor, sn_tensor tensor, const void *dat
 {
     const sn_tensor_info *info = sn_graph_tensor(executor->graph, tensor);
     assert(info->role != SN_ROLE_TRANSIENT);
-    executor->backend->upload(executor->device, executor->buffers[PERSISTENT], executor->plan.offsets[tensor],
-                              data, sn_tensor_bytes(&info->desc));
+    sn_tensor_upload(executor->backend, executor->device, executor->buffers[PERSISTENT],
+                     executor->plan.offsets[tensor], &info->desc, info->weights, data);
 }
 
 void sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data)
@@ -132,8 +132,8 @@ void sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data)
     const sn_tensor_info *info = sn_graph_tensor(executor->graph, tensor);
     assert(info->role != SN_ROLE_TRANSIENT);
     executor->backend->synchronise(executor->device);
-    executor->backend->download(executor->device, executor->buffers[PERSISTENT],
-                                executor->plan.offsets[tensor], data, sn_tensor_bytes(&info->desc));
+    sn_tensor_download(executor->backend, executor->device, executor->buffers[PERSISTENT],
+                       executor->plan.offsets[tensor], &info->desc, info->weights, data);
 }
 
 /* Standard deviation of a drawn start; 0: not drawn. */

@@ -163,7 +163,8 @@ typedef struct sn_tensor_info {
     sn_role role;
     sn_initial initial;
     sn_tensor_desc desc;
-    int program; /* of a transient */
+    int program;  /* of a transient */
+    bool weights; /* of a convolution, or their gradient, moment or average: sn_tensor_upload */
 } sn_tensor_info;
 
 typedef struct sn_node {

@@ -127,10 +127,23 @@ static size_t lay_out(sn_op *op, int in_place)
     return end;
 }
 
-static void send(const op_runner *runner, sn_buffer *buffer, const sn_operand *operand, const double *values)
+static void send(const op_runner *runner, sn_buffer *buffer, const sn_op *op, const sn_operand *operand,
+                 const double *values)
 {
     void *data = encode(operand, values);
-    runner->backend->upload(runner->device, buffer, operand->offset, data, sn_tensor_bytes(&operand->desc));
+    sn_tensor_upload(runner->backend, runner->device, buffer, operand->offset, &operand->desc,
+                     operand == sn_op_weights(op), data);
+    free(data);
+}
+
+static void receive(const op_runner *runner, const sn_buffer *buffer, const sn_op *op,
+                    const sn_operand *operand, double *values)
+{
+    void *data = malloc(sn_tensor_bytes(&operand->desc));
+    assert_non_null(data);
+    sn_tensor_download(runner->backend, runner->device, buffer, operand->offset, &operand->desc,
+                       operand == sn_op_weights(op), data);
+    decode(operand, data, values);
     free(data);
 }
 
@@ -144,10 +157,10 @@ static void send_operands(const op_runner *runner, sn_buffer *buffer, size_t byt
     runner->backend->upload(runner->device, buffer, 0, arbitrary, bytes);
     free(arbitrary);
     for (int i = 0; i < op->input_count; i++)
-        send(runner, buffer, &op->inputs[i], values->in[i]);
+        send(runner, buffer, op, &op->inputs[i], values->in[i]);
     for (int o = 0; o < op->output_count; o++)
         if (sn_op_describe(op->kind)->updated_outputs >> o & 1)
-            send(runner, buffer, &op->outputs[o], values->out[o]);
+            send(runner, buffer, op, &op->outputs[o], values->out[o]);
 }
 
 /* Run a program, and receive all of the buffer. */
@@ -185,7 +198,7 @@ sn_status op_try(const op_runner *runner, const sn_op *given, op_values *values,
                      sn_op_describe(op.kind)->name, i + 1);
     }
     for (int o = 0; o < op.output_count; o++)
-        decode(&op.outputs[o], after + op.outputs[o].offset, values->out[o]);
+        receive(runner, buffers[0], &op, &op.outputs[o], values->out[o]);
 done:
     free(again);
     free(after);

@@ -390,17 +390,17 @@ done:
     return status;
 }
 
-#define CHECKED(open_inner)                                                                                  \
+#define CHECKED(open_inner, taps)                                                                                  \
     {                                                                                                        \
-        .name = "checked", .open = open_inner, .close = checked_close, .kernels = checked_kernels,           \
+        .name = "checked", .taps_first = taps, .open = open_inner, .close = checked_close, .kernels = checked_kernels,           \
         .alloc = checked_alloc, .free = checked_free, .upload = checked_upload,                              \
         .download = checked_download, .synchronise = checked_synchronise, .supports = checked_supports,      \
         .workspace = checked_workspace, .program_create = checked_program_create,                            \
         .program_free = checked_program_free, .program_run = checked_program_run,                            \
     }
 
-static const sn_backend checked_ref = CHECKED(open_ref);
-static const sn_backend checked_cpu = CHECKED(open_cpu);
+static const sn_backend checked_ref = CHECKED(open_ref, false);
+static const sn_backend checked_cpu = CHECKED(open_cpu, true);
 
 const sn_backend *sn_backend_checked(const sn_backend *inner)
 {

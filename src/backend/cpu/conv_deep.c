@@ -148,14 +148,14 @@ static void set_extents(sn_deep_plan *plan, axis_map map[3], const sn_op *op)
                backward = op->kind != SN_OP_CONV3D && !is_dw;
     const sn_tensor_desc *in = &op->inputs[0].desc, *out = is_dw ? &op->inputs[1].desc : &op->outputs[0].desc;
     const sn_tensor_desc *w = is_dw ? &op->outputs[0].desc : &op->inputs[1].desc;
-    int64_t taps = (int64_t)p->kernel * p->kernel * p->kernel, row = w->shape[1] * taps;
     plan->images = in->shape[0];
     plan->in_channels = in->shape[1];
     plan->out_channels = out->shape[1];
     plan->in_voxels = sn_tensor_voxels(in);
     plan->out_voxels = sn_tensor_voxels(out);
-    plan->weight_out = backward ? taps : row;
-    plan->weight_in = backward ? row : taps;
+    plan->weight_out = backward ? w->shape[0] : 1;
+    plan->weight_in = backward ? 1 : w->shape[0];
+    plan->weight_tap = w->shape[0] * w->shape[1];
     plan->in_step = backward ? 1 : p->stride;
     plan->out_step = backward ? p->stride : 1;
     for (int i = 0; i < 3; i++) {

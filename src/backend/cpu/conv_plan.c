@@ -298,14 +298,11 @@ static void set_extents(sn_conv_plan *plan, const sn_op *op)
     plan->out_channels = out->shape[1];
     plan->in_step = backward ? 1 : op->params.conv3d.stride;
     plan->out_step = backward ? op->params.conv3d.stride : 1;
-    plan->weight_out = backward ? taps : p.w->shape[1] * taps;
-    plan->weight_in = backward ? p.w->shape[1] * taps : taps;
-    plan->joined = 1;
-    if (is_joined(op)) {
-        plan->joined = (int)taps;
-        plan->out_channels *= taps;
-        plan->weight_out = 1;
-    }
+    plan->weight_out = backward ? p.w->shape[0] : 1;
+    plan->weight_in = backward ? 1 : p.w->shape[0];
+    plan->weight_tap = p.w->shape[0] * p.w->shape[1];
+    plan->joined = is_joined(op) ? (int)taps : 1;
+    plan->out_channels *= plan->joined;
     plan->dense = is_dense(op);
     plan->is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
     plan->group = smaller(plan->out_channels, plan->is_dw ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP);

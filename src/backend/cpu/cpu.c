@@ -213,6 +213,7 @@ static sn_status cpu_program_run(sn_device *device, sn_program *program, sn_erro
 
 const sn_backend sn_backend_cpu = {
     .name = "cpu",
+    .taps_first = true,
     .open = cpu_open,
     .close = cpu_close,
     .kernels = cpu_kernels,

@@ -125,7 +125,6 @@ static void set_extents(sn_winograd_plan *plan, const sn_op *op)
     const bool backward = op->kind == SN_OP_CONV3D_BACKWARD_DATA;
     const int64_t *in = op->inputs[0].desc.shape;
     const int kernel = op->params.conv3d.kernel, dilation = op->params.conv3d.dilation;
-    const int64_t weights = (int64_t)kernel * kernel * kernel;
     const bool is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
     const int64_t *out = is_dw ? op->inputs[1].desc.shape : op->outputs[0].desc.shape;
     *plan = (sn_winograd_plan){.kernel = kernel,
@@ -136,8 +135,9 @@ static void set_extents(sn_winograd_plan *plan, const sn_op *op)
                                .in_channels = in[1],
                                .out_channels = out[1],
                                .extent = {in[2], in[3], in[4]},
-                               .weight_out = backward ? weights : in[1] * weights,
-                               .weight_in = backward ? out[1] * weights : weights,
+                               .weight_out = backward ? in[1] : 1,
+                               .weight_in = backward ? 1 : out[1],
+                               .weight_tap = in[1] * out[1],
                                .mirrored = backward};
     for (int i = 0; i < 3; i++)
         plan->sub_extent[i] = sn_conv_parts(plan->extent[i], dilation);

@@ -47,7 +47,7 @@ typedef struct sn_winograd_plan {
     int dilation;     /* 1 or 2 */
     int64_t images, in_channels, out_channels; /* of the convolution that is computed */
     int64_t extent[3], sub_extent[3];          /* of the whole grid, of its first sub-grid */
-    int64_t weight_out, weight_in; /* floats of w from one output, one input channel to the next */
+    int64_t weight_out, weight_in, weight_tap; /* floats of w from one output, input channel, tap to the next */
     bool mirrored;                 /* backward data: the kernel is read from its end */
     int64_t tiles_z, tiles_y;      /* of a sub-grid */
     int64_t sub_tiles_x, tiles_x;  /* of a row of a sub-grid, of its sub-grids along W together */
@@ -85,6 +85,12 @@ static inline int64_t sn_winograd_frequency(int64_t rows, int64_t row)
 {
     int64_t vectors = (rows * row + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES + 2;
     return (vectors | 1) * SN_WINOGRAD_LANES;
+}
+
+/** Weights of all pairs of channels. */
+static inline int64_t sn_winograd_weights(const sn_winograd_plan *plan)
+{
+    return plan->kernel * plan->kernel * plan->kernel * plan->weight_tap;
 }
 
 /** Deep: the same of all tiles of so many channels. */

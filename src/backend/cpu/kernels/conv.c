@@ -24,22 +24,13 @@ static float *packed_block(const conv_job *job, int64_t block)
     return job->packed + first_row(job, block) * job->plan->in_channels * job->pass->tap_count;
 }
 
-typedef float quad __attribute__((vector_size(16)));
-typedef float quad_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
-
-/* to (4, to_row) = the transpose of from (4, from_row). */
-static void transpose_quad(float *to, int64_t to_row, const float *from, int64_t from_row)
+/* The weights of an output channel of the pass, and of its sub-grid where they are joined. */
+static const float *row_weights(const conv_job *job, int64_t row)
 {
-    quad a = *(const quad_unaligned *)from, b = *(const quad_unaligned *)(from + from_row);
-    quad c = *(const quad_unaligned *)(from + 2 * from_row),
-         d = *(const quad_unaligned *)(from + 3 * from_row);
-    quad ac = __builtin_shufflevector(a, c, 0, 4, 1, 5), bd = __builtin_shufflevector(b, d, 0, 4, 1, 5);
-    quad ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7),
-         bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
-    *(quad_unaligned *)to = __builtin_shufflevector(ac, bd, 0, 4, 1, 5);
-    *(quad_unaligned *)(to + to_row) = __builtin_shufflevector(ac, bd, 2, 6, 3, 7);
-    *(quad_unaligned *)(to + 2 * to_row) = __builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5);
-    *(quad_unaligned *)(to + 3 * to_row) = __builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7);
+    const sn_conv_plan *plan = job->plan;
+    if (plan->joined == 1)
+        return job->w + row * plan->weight_out;
+    return job->w + row / plan->joined * plan->weight_out + row % plan->joined * plan->weight_tap;
 }
 
 /* Weights of one input channel and one block, as `multiply` reads them. */
@@ -49,20 +40,11 @@ static void pack_weights(const conv_job *job, int64_t block, int64_t channel)
     const int taps = job->pass->tap_count;
     int64_t first = first_row(job, block), rows = first_row(job, block + 1) - first;
     float *to = packed_block(job, block) + channel * taps * rows;
-    const float *from = job->w + first * plan->weight_out + channel * plan->weight_in;
-    bool all_taps = taps > 0 && job->pass->taps[taps - 1].weight == taps - 1;
-    if (!all_taps || taps < 4 || rows < 4) {
-        for (int t = 0; t < taps; t++)
-            for (int64_t r = 0; r < rows; r++)
-                *to++ = from[r * plan->weight_out + job->pass->taps[t].weight];
-        return;
+    for (int t = 0; t < taps; t++) {
+        int64_t at = channel * plan->weight_in + job->pass->taps[t].weight * plan->weight_tap;
+        for (int64_t r = 0; r < rows; r++)
+            *to++ = row_weights(job, first + r)[at];
     }
-    for (int64_t r = 0; r < rows; r += 4) /* the last four rows, or taps, may overlap those before */
-        for (int t = 0; t < taps; t += 4) {
-            int64_t row = r + 4 < rows ? r : rows - 4, tap = t + 4 < taps ? t : taps - 4;
-            transpose_quad(to + tap * rows + row, rows, from + row * plan->weight_out + tap,
-                           plan->weight_out);
-        }
 }
 
 /* Copy a row in whole vectors where `room` floats may be written, else one by one. */

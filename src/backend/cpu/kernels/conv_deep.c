@@ -97,43 +97,16 @@ static run_kernel *const kernels[SN_DEEP_VECTORS + 1][SN_DEEP_MAX_VOXELS + 1] = 
 #endif
 };
 
-/* One tap of a channel, whose lanes lie next to each other. */
-static void pack_row(float *to, const sn_deep_block *block, const float *from)
-{
-    memcpy(to, from, (size_t)block->count * sizeof *to);
-    memset(to + block->count, 0, (size_t)(block->lanes - block->count) * sizeof *to);
-}
-
-/* Some taps only, one weight after the other. */
-static void pack_taps(float *to, const sn_deep_plan *plan, const sn_deep_block *block, const float *from,
-                      int64_t channels)
-{
-    for (int64_t i = 0; i < channels; i++, from += plan->weight_in)
-        for (int t = 0; t < plan->tap_count; t++, to += block->lanes)
-            for (int64_t lane = 0; lane < block->lanes; lane++) {
-                const float *at = from + lane * plan->weight_out + plan->taps[t].weight;
-                to[lane] = lane < block->count ? *at : 0;
-                __builtin_prefetch(at + PREFETCH * plan->weight_in);
-            }
-}
-
 /* Weights of a block and of input channels [first, first + count), as (channels, taps, lanes). */
 static void pack(float *to, const sn_deep_plan *plan, const sn_deep_block *block, const float *w,
                  int64_t first, int64_t count)
 {
-    const int taps = plan->tap_count;
-    const float *from = w + block->first * plan->weight_out + first * plan->weight_in;
-    int64_t next = count * plan->weight_in; /* the next chunk */
-    if (plan->all_taps && plan->weight_in == taps && count * taps >= LANES)
-        sn_to_lanes(to, block->lanes, block->count, from, plan->weight_out, count * taps, next);
-    else if (plan->all_taps && 2 * taps >= LANES) /* reads past the last row, not past its buffer's slack */
-        for (int64_t i = 0; i < count; i++, from += plan->weight_in, to += taps * block->lanes)
-            sn_to_lanes(to, block->lanes, block->count, from, plan->weight_out, taps, next);
-    else if (plan->weight_out == 1)
-        for (int64_t i = 0; i < count; i++)
-            pack_row(to + i * block->lanes, block, from + i * plan->weight_in);
-    else
-        pack_taps(to, plan, block, from, count);
+    for (int64_t i = first; i < first + count; i++)
+        for (int t = 0; t < plan->tap_count; t++)
+            for (int64_t lane = 0; lane < block->lanes; lane++) {
+                int64_t at = plan->taps[t].weight * plan->weight_tap + i * plan->weight_in;
+                *to++ = lane < block->count ? w[at + (block->first + lane) * plan->weight_out] : 0;
+            }
 }
 
 /* A unit of work: some runs of one image, one block of output channels. */

@@ -102,14 +102,14 @@ static void pack_block(const sn_cpu_call *call, const sn_deep_plan *plan, const 
     }
 }
 
-/* dw += sums (channels, taps, lanes), which are of some taps only. */
+/* dw += sums (channels, taps, lanes) */
 static void add_taps(float *dw, const sn_deep_plan *plan, const sn_deep_block *block, const float *sums,
                      int64_t channels)
 {
-    for (int64_t lane = 0; lane < block->count; lane++)
-        for (int64_t i = 0; i < channels; i++)
-            for (int t = 0; t < plan->tap_count; t++)
-                dw[lane * plan->weight_out + i * plan->weight_in + plan->taps[t].weight] +=
+    for (int64_t i = 0; i < channels; i++)
+        for (int t = 0; t < plan->tap_count; t++)
+            for (int64_t lane = 0; lane < block->count; lane++)
+                dw[lane + i * plan->weight_in + plan->taps[t].weight * plan->weight_tap] +=
                     sums[(i * plan->tap_count + t) * block->lanes + lane];
 }
 
@@ -128,11 +128,7 @@ static void run_unit(const sn_cpu_call *call, const sn_deep_plan *plan, const sn
                                           packed_block(call, plan, block),
                                           sums + (i * plan->tap_count + t) * block->lanes);
     }
-    if (plan->all_taps)
-        sn_from_lanes(dw, plan->weight_out, block->count, sums, block->lanes, channels * plan->tap_count,
-                      true);
-    else
-        add_taps(dw, plan, block, sums, channels);
+    add_taps(dw, plan, block, sums, channels);
 }
 
 void SN_CPU_NAME(sn_deep_backward_weights)(const sn_cpu_call *call, const sn_deep_plan *plan)

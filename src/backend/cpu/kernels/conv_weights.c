@@ -15,7 +15,7 @@ typedef struct weights_job {
     const sn_conv_plan *plan;
     const sn_conv_pass *pass;
     const float *x, *dy;
-    float *dw, *partials; /* (partials, O, I, K^3) */
+    float *dw, *partials; /* (partials, K^3, I, O) */
     int64_t groups, in_blocks;
 } weights_job;
 
@@ -90,17 +90,18 @@ static void sum_tile(const weights_job *job, const weights_unit *unit, const sn_
 /* Add (or write, to partial sums) what a unit has summed to its part of dw. */
 static void write_sums(const weights_job *job, const weights_unit *unit, float *dw, bool add)
 {
-    const int64_t taps = job->pass->tap_count, count = unit->in_count * taps;
+    const sn_conv_plan *plan = job->plan;
+    const int64_t taps = job->pass->tap_count;
     const float *sums = unit->sums;
     for (int64_t b = 0; b < unit->blocks; b++) {
         int64_t first = sn_conv_split(unit->out_count, unit->blocks, b);
         int64_t rows = sn_conv_split(unit->out_count, unit->blocks, b + 1) - first;
-        for (int64_t r = 0; r < rows; r++) {
-            int64_t o = unit->out_first + first + r;
-            float *to = dw + (o * job->plan->in_channels + unit->in_first) * taps;
-            for (int64_t s = 0; s < count; s++) {
+        for (int64_t s = 0; s < unit->in_count * taps; s++) {
+            float *to = dw + s % taps * plan->weight_tap + (unit->in_first + s / taps) * plan->weight_in +
+                        unit->out_first + first;
+            for (int64_t r = 0; r < rows; r++) {
                 float sum = sums[sn_conv_sum_at(rows, r, s)];
-                to[s] = add ? to[s] + sum : sum;
+                to[r] = add ? to[r] + sum : sum;
             }
         }
         sums += block_sums(job, unit, rows);
@@ -137,7 +138,7 @@ static void run_unit(const weights_job *job, int64_t partial, int64_t group, int
         sn_conv_tile tile = sn_conv_tile_of(job->pass, t);
         sum_tile(job, &unit, &tile);
     }
-    int64_t size = plan->out_channels * plan->in_channels * job->pass->tap_count;
+    int64_t size = job->pass->tap_count * plan->weight_tap;
     if (plan->partials == 1)
         write_sums(job, &unit, job->dw, true);
     else
@@ -152,7 +153,7 @@ static void run_direct(const sn_cpu_call *call)
     job.partials = call->workspace;
     job.groups = sn_conv_parts(plan->out_channels, plan->group);
     job.in_blocks = sn_conv_parts(plan->in_channels, job.pass->in_block);
-    int64_t size = plan->out_channels * plan->in_channels * job.pass->tap_count;
+    int64_t size = job.pass->tap_count * plan->weight_tap;
 #pragma omp parallel num_threads(call->threads)
     {
         float *scratch = sn_cpu_thread_scratch(call);

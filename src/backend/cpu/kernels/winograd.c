@@ -39,15 +39,14 @@ static float *packed_at(const winograd_job *job, int64_t block, int64_t first, i
 static void gather_weights(vf w[], const sn_winograd_plan *plan, const float *from, int64_t rows)
 {
     const int taps = plan->kernel * plan->kernel * plan->kernel;
-    for (int t = 0; t < taps; t += LANES) {
-        const int first = t + LANES < taps ? t : taps - LANES; /* the last one may overlap */
-        vf part[LANES];
-        SN_UNROLL
-        for (int r = 0; r < LANES; r++)
-            part[r] = r < rows ? vf_load(from + r * plan->weight_out + first) : (vf){0};
-        vf_transpose(part);
-        for (int i = 0; i < LANES; i++)
-            w[plan->mirrored ? taps - 1 - first - i : first + i] = part[i];
+    for (int t = 0; t < taps; t++, from += plan->weight_tap) {
+        vf row = {0};
+        if (plan->weight_out == 1)
+            row = vf_load(from);
+        else
+            for (int r = 0; r < LANES; r++)
+                row[r] = r < rows ? from[r * plan->weight_out] : 0;
+        w[plan->mirrored ? taps - 1 - t : t] = row;
     }
 }
 

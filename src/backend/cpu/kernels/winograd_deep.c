@@ -36,13 +36,11 @@ static void transform_weights(const deep_unit *unit, const sn_winograd_plan *pla
 {
     const int64_t taps = plan->kernel * plan->kernel * plan->kernel, lanes = unit->block.lanes;
     const float *from = w + unit->block.first * plan->weight_out + first * plan->weight_in;
-    if (plan->weight_in == taps)
-        sn_to_lanes(unit->weights, lanes, unit->block.count, from, plan->weight_out, count * taps,
-                    count * taps);
-    else
-        for (int64_t i = 0; i < count; i++, from += plan->weight_in)
-            sn_to_lanes(unit->weights + i * taps * lanes, lanes, unit->block.count, from, plan->weight_out,
-                        taps, count * plan->weight_in);
+    for (int64_t t = 0; t < taps; t++, from += plan->weight_tap)
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t lane = 0; lane < lanes; lane++)
+                unit->weights[(i * taps + t) * lanes + lane] =
+                    lane < unit->block.count ? from[i * plan->weight_in + lane * plan->weight_out] : 0;
     for (int64_t i = 0; i < count; i++)
         for (int64_t lane = 0; lane < lanes; lane += LANES) {
             vf weight[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL];

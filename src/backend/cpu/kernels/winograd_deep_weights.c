@@ -41,8 +41,11 @@ static void write_weights(const weights_unit *unit, const sn_winograd_plan *plan
             for (int64_t t = 0; t < taps; t++)
                 vf_store(unit->weights + (i * taps + t) * lanes + lane, w[t]);
         }
-    sn_from_lanes(dw + unit->block.first * plan->weight_out + unit->first * taps, plan->weight_out,
-                  unit->block.count, unit->weights, lanes, unit->count * taps, true);
+    for (int64_t t = 0; t < taps; t++)
+        for (int64_t i = 0; i < unit->count; i++)
+            for (int64_t lane = 0; lane < unit->block.count; lane++)
+                dw[t * plan->weight_tap + (unit->first + i) * plan->weight_in + unit->block.first + lane] +=
+                    unit->weights[(i * taps + t) * lanes + lane];
 }
 
 static void run_unit(const sn_winograd_plan *plan, const winograd_lanes *x, const winograd_lanes *dy,

@@ -9,7 +9,7 @@
 typedef struct weights_job {
     const sn_winograd_plan *plan;
     const float *x, *dy;
-    float *dw, *partials; /* (partials, O, I, K^3) */
+    float *dw, *partials; /* (partials, K^3, I, O) */
     int64_t groups, in_blocks;
 } weights_job;
 
@@ -82,7 +82,7 @@ static void sum_unit(weights_part *part, const winograd_unit *unit)
 static void write_sums(float *dw, const weights_part *part, const sn_winograd_plan *plan, const float *sums,
                        int64_t rows, int64_t group, int64_t first, bool add)
 {
-    const int64_t together = SN_CONV_SUM_STREAMS(rows), taps = plan->weight_in;
+    const int64_t together = SN_CONV_SUM_STREAMS(rows), taps = plan->kernel * plan->kernel * plan->kernel;
     vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL];
     if (plan->kernel == 3)
         winograd_kernel_back(3, w, sums + first, part->sums_size);
@@ -92,9 +92,9 @@ static void write_sums(float *dw, const weights_part *part, const sn_winograd_pl
         int64_t row = (first + i) / together, channel = group * together + (first + i) % together;
         if (channel >= part->in_count)
             continue;
-        float *to = dw + row * plan->weight_out + (part->in_first + channel) * taps;
-        for (int64_t t = 0; t < taps; t++)
-            to[t] = add ? to[t] + w[t][i] : w[t][i];
+        float *to = dw + (part->in_first + channel) * plan->weight_in + row;
+        for (int64_t t = 0; t < taps; t++, to += plan->weight_tap)
+            *to = add ? *to + w[t][i] : w[t][i];
     }
 }
 
@@ -106,7 +106,7 @@ static void write_part(const weights_job *job, const weights_part *part, float *
     for (int64_t b = 0; b < part->blocks; b++) {
         int64_t first = block_first(part, b), rows = block_first(part, b + 1) - first;
         int64_t groups = sn_conv_parts(part->in_count, SN_CONV_SUM_STREAMS(rows));
-        float *to = dw + (part->out_first + first) * plan->weight_out;
+        float *to = dw + part->out_first + first;
         for (int64_t g = 0; g < groups; g++, sums += sn_conv_sums_size(rows))
             for (int64_t i = 0; i < sn_conv_sums_size(rows); i += LANES)
                 write_sums(to, part, plan, sums, rows, g, i, add);
@@ -138,7 +138,7 @@ static void run_part(const weights_job *job, int64_t partial, int64_t group, int
 {
     const sn_winograd_plan *plan = job->plan;
     weights_part part = part_of(job, group, in_block, scratch);
-    const int64_t units = sn_winograd_units(plan), weights = plan->out_channels * plan->weight_out;
+    const int64_t units = sn_winograd_units(plan), weights = sn_winograd_weights(plan);
     memset(part.sums, 0, (size_t)(SN_WINOGRAD_FREQUENCIES * part.sums_size) * sizeof *part.sums);
     for (int64_t u = sn_conv_split(units, plan->partials, partial);
          u < sn_conv_split(units, plan->partials, partial + 1); u++) {
@@ -168,6 +168,6 @@ void SN_CPU_NAME(sn_winograd_backward_weights)(const sn_cpu_call *call, const sn
                 for (int64_t g = 0; g < job.groups; g++)
                     run_part(&job, p, g, i, scratch);
         if (plan->partials > 1)
-            sn_conv_add_partials(job.dw, job.partials, plan->partials, plan->out_channels * plan->weight_out);
+            sn_conv_add_partials(job.dw, job.partials, plan->partials, sn_winograd_weights(plan));
     }
 }
