@@ -85,8 +85,8 @@ static sn_status check_results(comparison *self, sn_error *error)
     const sn_operand *output = &self->ours.op.outputs[0];
     int64_t count = sn_tensor_count(&output->desc);
     SN_TRY(sn_alloc(&ours, (size_t)count, sizeof *ours, error));
-    sn_tensor_download(self->ours.backend, self->ours.device, self->ours.buffer, output->offset, &output->desc,
-                       output == sn_op_weights(&self->ours.op), ours);
+    sn_tensor_download(self->ours.backend, self->ours.device, self->ours.buffer, output->offset,
+                       &output->desc, output == sn_op_weights(&self->ours.op), ours);
     for (int l = 0; l < BENCH_LAYOUTS; l++) {
         double scale = 0, largest = 0;
         if (!self->available[l])

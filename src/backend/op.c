@@ -138,7 +138,8 @@ int64_t sn_op_multiply_adds(const sn_op *op)
     const sn_operand *weights = sn_op_weights(op);
     if (weights == NULL)
         return 0;
-    const sn_operand *y = op->kind == SN_OP_CONV3D                 ? &op->outputs[0] /* of the forward convolution */
+    /* The output of the forward convolution. */
+    const sn_operand *y = op->kind == SN_OP_CONV3D                 ? &op->outputs[0]
                           : op->kind == SN_OP_CONV3D_BACKWARD_DATA ? &op->inputs[0]
                                                                    : &op->inputs[1];
     return sn_tensor_count(&weights->desc) * y->desc.shape[0] * sn_tensor_voxels(&y->desc);

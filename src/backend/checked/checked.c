@@ -390,10 +390,10 @@ done:
     return status;
 }
 
-#define CHECKED(open_inner, taps)                                                                                  \
+#define CHECKED(open_inner, taps)                                                                            \
     {                                                                                                        \
-        .name = "checked", .taps_first = taps, .open = open_inner, .close = checked_close, .kernels = checked_kernels,           \
-        .alloc = checked_alloc, .free = checked_free, .upload = checked_upload,                              \
+        .name = "checked", .taps_first = taps, .open = open_inner, .close = checked_close,                   \
+        .kernels = checked_kernels, .alloc = checked_alloc, .free = checked_free, .upload = checked_upload,  \
         .download = checked_download, .synchronise = checked_synchronise, .supports = checked_supports,      \
         .workspace = checked_workspace, .program_create = checked_program_create,                            \
         .program_free = checked_program_free, .program_run = checked_program_run,                            \

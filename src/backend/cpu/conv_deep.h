@@ -47,8 +47,9 @@ typedef struct sn_deep_plan {
     int64_t images, in_channels, out_channels;
     int64_t in[3], out[3]; /* extents */
     int64_t in_voxels, out_voxels;
-    int64_t weight_out, weight_in, weight_tap; /* floats of w from one output, input channel, tap to the next */
-    int in_step, out_step;         /* strides: forward in_step, backward data out_step */
+    /* floats of w from one output channel, one input channel, one tap to the next */
+    int64_t weight_out, weight_in, weight_tap;
+    int in_step, out_step; /* strides: forward in_step, backward data out_step */
     int tap_count;
     sn_deep_tap *taps;
     bool all_taps; /* of the kernel */

@@ -92,7 +92,8 @@ typedef struct sn_conv_plan {
     int64_t images, in_channels, out_channels; /* of a pass */
     int64_t in[3], out[3];                     /* extents */
     int in_step, out_step;                     /* stride of the sub-grids */
-    int64_t weight_out, weight_in, weight_tap; /* floats of w from one output, input channel, tap to the next */
+    /* floats of w from one output channel, one input channel, one tap to the next */
+    int64_t weight_out, weight_in, weight_tap;
     int joined;       /* 1, or 8: as many channels of the pass are sub-grids of one of the output */
     bool is_dw;       /* backward weights */
     bool dense;       /* one tap without shift: tiles can be used where they lie */

@@ -47,13 +47,14 @@ typedef struct sn_winograd_plan {
     int dilation;     /* 1 or 2 */
     int64_t images, in_channels, out_channels; /* of the convolution that is computed */
     int64_t extent[3], sub_extent[3];          /* of the whole grid, of its first sub-grid */
-    int64_t weight_out, weight_in, weight_tap; /* floats of w from one output, input channel, tap to the next */
-    bool mirrored;                 /* backward data: the kernel is read from its end */
-    int64_t tiles_z, tiles_y;      /* of a sub-grid */
-    int64_t sub_tiles_x, tiles_x;  /* of a row of a sub-grid, of its sub-grids along W together */
-    bool is_dw;                    /* backward weights */
-    bool deep;                     /* of what follows only `tiles` is used then */
-    int64_t tiles;                 /* of an image, in all sub-grids */
+    /* floats of w from one output channel, one input channel, one tap to the next */
+    int64_t weight_out, weight_in, weight_tap;
+    bool mirrored;                /* backward data: the kernel is read from its end */
+    int64_t tiles_z, tiles_y;     /* of a sub-grid */
+    int64_t sub_tiles_x, tiles_x; /* of a row of a sub-grid, of its sub-grids along W together */
+    bool is_dw;                   /* backward weights */
+    bool deep;                    /* of what follows only `tiles` is used then */
+    int64_t tiles;                /* of an image, in all sub-grids */
     int64_t unit_z, unit_y;
     int64_t units_z, units_y; /* of a sub-grid */
     int64_t in_block;         /* input channels transformed together */
