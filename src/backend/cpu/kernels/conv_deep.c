@@ -1,151 +1,212 @@
 /*
- * Convolution forward and backward data of few voxels and many channels. A run of output voxels by a few
- * vectors of output channels is summed in registers: each input value is broadcast, and multiplied by the
- * weights of the tap that leads to it.
+ * Convolution forward and backward data of few voxels and many channels: for each tap a product of matrices. A few
+ * pairs of voxels by a few vectors of output channels are summed in registers, each input value broadcast.
  */
+#include "backend/cpu/kernels/conv_deep.h"
+
 #include <string.h>
 
-#include "backend/cpu/kernels/conv_deep.h"
 #include "backend/cpu/kernels/lanes.h"
 
-enum { PREFETCH = 16 /* channels ahead, where single taps are packed */ };
+enum {
+    MAX_PAIRS = 6,
+    LINE = 16, /* floats of a line of the cache */
+};
 
-/* A chunk of input channels and a block of output channels. */
-typedef struct chunk_job {
+/* One tap: a chunk of input channels by a block of output channels. */
+typedef struct tap_job {
     const float *x; /* first channel */
     int64_t x_channel, channels;
-    int step;       /* from one voxel of a run to the next */
-    const float *w; /* (channels, taps, lanes) */
+    const float *w; /* (channels, lanes), w_channel apart */
     int64_t w_channel;
-    bool add; /* to the sums */
-} chunk_job;
+    float *sums; /* (voxels, lanes) */
+} tap_job;
 
-/* sums[j] += w * x[at + j*step] where bit j of `wanted` is set, or for each j. */
-SN_INLINE void add_channel(const int voxels, const int vectors, const bool all, vf *sums, const float *w,
-                           const float *x, int64_t at, int step, unsigned wanted)
+/* sums[out] += sum over channels of w * x[in], for each pair */
+SN_INLINE void add_pairs(const int count, const int vectors, const tap_job *job, const sn_deep_pair *pairs)
 {
-    vf weight[SN_DEEP_VECTORS];
+    vf sum[MAX_PAIRS * SN_DEEP_VECTORS];
+    const float *x[MAX_PAIRS], *w = job->w;
+    const int64_t lanes = vectors * LANES, end = job->channels * job->x_channel;
     SN_UNROLL
-    for (int k = 0; k < vectors; k++) {
-        weight[k] = vf_load(w + k * LANES);
-        SN_KEEP(weight[k]);
-    }
-    SN_UNROLL
-    for (int j = 0; j < voxels; j++) {
-        if (!all && !(wanted >> j & 1))
-            continue;
+    for (int j = 0; j < count; j++) {
+        x[j] = job->x + pairs[j].in;
         SN_UNROLL
         for (int k = 0; k < vectors; k++)
-            sums[j * vectors + k] += weight[k] * x[at + j * step];
+            sum[j * vectors + k] = vf_load(job->sums + pairs[j].out * lanes + k * LANES);
+    }
+    for (int64_t c = 0; c < end; c += job->x_channel, w += job->w_channel) {
+        vf weight[SN_DEEP_VECTORS];
+        SN_UNROLL
+        for (int k = 0; k < vectors; k++) {
+            weight[k] = vf_load(w + k * LANES);
+            SN_KEEP(weight[k]);
+        }
+        SN_UNROLL
+        for (int j = 0; j < count; j++) {
+            SN_UNROLL
+            for (int k = 0; k < vectors; k++)
+                sum[j * vectors + k] += weight[k] * x[j][c];
+        }
+    }
+    SN_UNROLL
+    for (int j = 0; j < count; j++) {
+        SN_UNROLL
+        for (int k = 0; k < vectors; k++)
+            vf_store(job->sums + pairs[j].out * lanes + k * LANES, sum[j * vectors + k]);
     }
 }
 
-/* sums (voxels, lanes) (+)= what all taps add to a run */
-SN_INLINE void sum_run(const int voxels, const int vectors, const chunk_job *job, const sn_deep_run *run,
-                       float *sums)
-{
-    vf sum[SN_DEEP_MAX_VOXELS * SN_DEEP_VECTORS];
-    SN_UNROLL
-    for (int i = 0; i < voxels * vectors; i++)
-        sum[i] = job->add ? vf_load(sums + i * LANES) : (vf){0};
-    for (int i = 0; i < run->visits; i++) {
-        const sn_deep_visit visit = run->visit[i];
-        const float *w = job->w + (int64_t)visit.tap * vectors * LANES, *x = job->x;
-        const int step = job->step;
-        if (visit.voxels == (1u << voxels) - 1)
-            for (int64_t c = 0; c < job->channels; c++, w += job->w_channel, x += job->x_channel)
-                add_channel(voxels, vectors, true, sum, w, x, visit.input, step, 0);
-        else
-            for (int64_t c = 0; c < job->channels; c++, w += job->w_channel, x += job->x_channel)
-                add_channel(voxels, vectors, false, sum, w, x, visit.input, step, visit.voxels);
-    }
-    SN_UNROLL
-    for (int i = 0; i < voxels * vectors; i++)
-        vf_store(sums + i * LANES, sum[i]);
-}
+typedef void pairs_kernel(const tap_job *job, const sn_deep_pair *pairs);
 
-typedef void run_kernel(const chunk_job *job, const sn_deep_run *run, float *sums);
-
-#define RUN(voxels, vectors)                                                                                 \
-    static void run_##voxels##_##vectors(const chunk_job *job, const sn_deep_run *run, float *sums)          \
+#define PAIRS(count, vectors)                                                                                \
+    static void pairs_##count##_##vectors(const tap_job *job, const sn_deep_pair *pairs)                     \
     {                                                                                                        \
-        sum_run(voxels, vectors, job, run, sums);                                                            \
+        add_pairs(count, vectors, job, pairs);                                                               \
     }
-#define RUNS(vectors)                                                                                        \
-    RUN(1, vectors)                                                                                          \
-    RUN(2, vectors)                                                                                          \
-    RUN(3, vectors)                                                                                          \
-    RUN(4, vectors)                                                                                          \
-    RUN(5, vectors)                                                                                          \
-    RUN(6, vectors)
+#define KERNELS(vectors)                                                                                     \
+    PAIRS(1, vectors)                                                                                        \
+    PAIRS(2, vectors)                                                                                        \
+    PAIRS(3, vectors)                                                                                        \
+    PAIRS(4, vectors)                                                                                        \
+    PAIRS(5, vectors)                                                                                        \
+    PAIRS(6, vectors)
 #define LIST(vectors)                                                                                        \
     {                                                                                                        \
-        NULL, run_1_##vectors, run_2_##vectors, run_3_##vectors, run_4_##vectors, run_5_##vectors,           \
-            run_6_##vectors                                                                                  \
+        NULL, pairs_1_##vectors, pairs_2_##vectors, pairs_3_##vectors, pairs_4_##vectors, pairs_5_##vectors, \
+            pairs_6_##vectors                                                                                \
     }
-RUNS(1)
-RUNS(2)
+KERNELS(1)
+KERNELS(2)
 #if LANES == 16
-RUNS(3)
-RUNS(4)
+KERNELS(3)
+KERNELS(4)
 #endif
 
-static run_kernel *const kernels[SN_DEEP_VECTORS + 1][SN_DEEP_MAX_VOXELS + 1] = {
+static pairs_kernel *const kernels[SN_DEEP_VECTORS + 1][MAX_PAIRS + 1] = {
     {NULL},  LIST(1), LIST(2),
 #if LANES == 16
     LIST(3), LIST(4),
 #endif
 };
 
-/* Weights of a block and of input channels [first, first + count), as (channels, taps, lanes). */
-static void pack(float *to, const sn_deep_plan *plan, const sn_deep_block *block, const float *w,
-                 int64_t first, int64_t count)
-{
-    for (int64_t i = first; i < first + count; i++)
-        for (int t = 0; t < plan->tap_count; t++)
-            for (int64_t lane = 0; lane < block->lanes; lane++) {
-                int64_t at = plan->taps[t].weight * plan->weight_tap + i * plan->weight_in;
-                *to++ = lane < block->count ? w[at + (block->first + lane) * plan->weight_out] : 0;
-            }
-}
-
-/* A unit of work: some runs of one image, one block of output channels. */
+/* A unit of work: a slab of one image, some blocks of output channels. */
 typedef struct deep_unit {
-    int64_t image;
-    sn_deep_block block;
-    const sn_deep_run *runs, *end;
+    const sn_deep_plan *plan;
+    const sn_deep_slab *slab;
+    int64_t blocks;     /* of all output channels, of which */
+    int64_t begin, end; /* are these */
+    const float *x, *w; /* of the image; all */
+    float *turned;      /* backward: weights of a tile, (channels, lanes) */
+    float *sums;        /* (blocks, voxels, lanes) */
 } deep_unit;
 
-/* Put what was summed, (voxels, lanes), to its place in y (channels, voxels). */
-static void write_sums(const sn_deep_plan *plan, const deep_unit *unit, const float *sums, float *y)
+static sn_deep_block block_at(const deep_unit *unit, int64_t b)
 {
-    for (int64_t lane = 0; lane < unit->block.count; lane++, y += plan->out_voxels) {
-        const float *from = sums + lane;
-        for (const sn_deep_run *run = unit->runs; run < unit->end; run++)
-            for (int j = 0; j < run->count; j++, from += unit->block.lanes)
-                y[run->output + (int64_t)j * plan->out_step] = *from;
+    return sn_deep_block_of(unit->plan->out_channels, unit->blocks, b);
+}
+
+static float *sums_at(const deep_unit *unit, const sn_deep_block *block)
+{
+    return unit->sums + (block->first - block_at(unit, unit->begin).first) * unit->slab->count;
+}
+
+/* Weights that are used together: one tap, a chunk of input channels, a block of output channels. */
+typedef struct weights_tile {
+    const sn_deep_tap *tap;
+    int64_t first, channels;
+    sn_deep_block block;
+    const float *from;
+} weights_tile;
+
+static int64_t tile_count(const deep_unit *unit)
+{
+    return unit->slab->tap_count * unit->plan->chunks * (unit->end - unit->begin);
+}
+
+/* Blocks, which lie next to each other, come first, then chunks, then taps. */
+static weights_tile tile_of(const deep_unit *unit, int64_t index)
+{
+    const sn_deep_plan *plan = unit->plan;
+    const int64_t blocks = unit->end - unit->begin, chunk = index / blocks % plan->chunks;
+    const int64_t lines = sn_conv_parts(plan->in_channels, LINE);
+    weights_tile tile = {.tap = unit->slab->taps + index / blocks / plan->chunks};
+    tile.block = block_at(unit, unit->begin + index % blocks);
+    tile.first = LINE * sn_conv_split(lines, plan->chunks, chunk);
+    tile.channels = LINE * sn_conv_split(lines, plan->chunks, chunk + 1) - tile.first;
+    if (tile.first + tile.channels > plan->in_channels)
+        tile.channels = plan->in_channels - tile.first;
+    tile.from = unit->w + tile.tap->weight * plan->weight_tap + tile.first * plan->weight_in +
+                tile.block.first * plan->weight_out;
+    return tile;
+}
+
+/* Fetch part `part` of `parts` of a tile from memory. Its rows are channels of the input, each of a block of output
+ * channels; backward the other way round. Inline, since a function that only fetches does nothing to a compiler. */
+SN_INLINE void fetch_tile(const sn_deep_plan *plan, const weights_tile *tile, int64_t parts, int64_t part)
+{
+    const int64_t row = plan->backward ? plan->weight_out : plan->weight_in;
+    const int64_t rows = plan->backward ? tile->block.count : tile->channels;
+    const int64_t length = plan->backward ? tile->channels : tile->block.count;
+    for (int64_t r = sn_conv_split(rows, parts, part); r < sn_conv_split(rows, parts, part + 1); r++)
+        for (int64_t i = 0; i < length; i += LINE)
+            __builtin_prefetch(tile->from + r * row + i, 0, 2);
+}
+
+/* Multiply with one tile. The next one is fetched meanwhile. */
+static void run_tile(const deep_unit *unit, const weights_tile *tile, const weights_tile *next)
+{
+    const sn_deep_plan *plan = unit->plan;
+    const sn_deep_tap *tap = tile->tap;
+    const int64_t parts = sn_conv_parts(tap->count, MAX_PAIRS), lanes = tile->block.lanes;
+    tap_job job = {.x = unit->x + tile->first * plan->in_voxels,
+                   .x_channel = plan->in_voxels,
+                   .channels = tile->channels,
+                   .w = tile->from,
+                   .w_channel = plan->weight_in,
+                   .sums = sums_at(unit, &tile->block) - unit->slab->first * lanes};
+    if (plan->backward) {
+        sn_to_lanes(unit->turned, lanes, tile->block.count, tile->from, plan->weight_out, tile->channels, 0);
+        job.w = unit->turned;
+        job.w_channel = lanes;
+    }
+    for (int64_t p = 0; p < parts; p++) {
+        int64_t begin = sn_conv_split(tap->count, parts, p), end = sn_conv_split(tap->count, parts, p + 1);
+        fetch_tile(plan, next, parts, p);
+        kernels[tile->block.vectors][end - begin](&job, tap->pairs + begin);
     }
 }
 
-static void run_unit(const sn_cpu_call *call, const sn_deep_plan *plan, const deep_unit *unit, float *scratch)
+static void write_sums(const deep_unit *unit, float *y)
 {
-    const sn_deep_block *block = &unit->block;
-    float *packed = scratch, *sums = packed + plan->chunk * plan->tap_count * block->lanes;
-    const float *x = (const float *)call->in[0] + unit->image * plan->in_channels * plan->in_voxels;
-    float *y = (float *)call->out[0] + (unit->image * plan->out_channels + block->first) * plan->out_voxels;
-    chunk_job job = {.x_channel = plan->in_voxels, .step = plan->in_step, .w = packed};
-    job.w_channel = plan->tap_count * block->lanes;
-    for (int64_t first = 0; first < plan->in_channels; first += plan->chunk) {
-        int64_t rest = plan->in_channels - first;
-        job.channels = rest < plan->chunk ? rest : plan->chunk;
-        job.x = x + first * plan->in_voxels;
-        job.add = first > 0;
-        pack(packed, plan, block, call->in[1], first, job.channels);
-        for (const sn_deep_run *run = unit->runs; run < unit->end; run++)
-            kernels[block->vectors][run->count](&job, run,
-                                                sums + (run->first - unit->runs->first) * block->lanes);
+    const int64_t voxels = unit->plan->out_voxels;
+    for (int64_t b = unit->begin; b < unit->end; b++) {
+        const sn_deep_block block = block_at(unit, b);
+        sn_from_lanes(y + block.first * voxels + unit->slab->first, voxels, block.count,
+                      sums_at(unit, &block), block.lanes, unit->slab->count, false);
     }
-    write_sums(plan, unit, sums, y);
+}
+
+static void run_unit(const deep_unit *unit, float *y)
+{
+    const int64_t tiles = tile_count(unit);
+    const sn_deep_block last = block_at(unit, unit->end - 1);
+    const float *end = sums_at(unit, &last) + last.lanes * unit->slab->count;
+    memset(unit->sums, 0, (size_t)(end - unit->sums) * sizeof *unit->sums);
+    for (int64_t i = 0; i < tiles; i++) {
+        weights_tile tile = tile_of(unit, i), next = tile_of(unit, i + 1 < tiles ? i + 1 : i);
+        run_tile(unit, &tile, &next);
+    }
+    write_sums(unit, y);
+}
+
+static deep_unit unit_of(const sn_cpu_call *call, const sn_deep_plan *plan, int64_t image, int64_t slab)
+{
+    deep_unit unit = {.plan = plan, .slab = &plan->slabs[slab], .w = call->in[1]};
+    unit.x = (const float *)call->in[0] + image * plan->in_channels * plan->in_voxels;
+    unit.turned = sn_cpu_thread_scratch(call);
+    unit.sums = unit.turned + SN_DEEP_MAX_CHUNK * SN_DEEP_MAX_BLOCK;
+    return unit;
 }
 
 /* Each voxel is summed in the same order whatever the blocks, so more threads may have more of them. */
@@ -153,21 +214,32 @@ static int64_t choose_blocks(const sn_deep_plan *plan, int threads)
 {
     int64_t vectors = sn_conv_parts(plan->out_channels, LANES);
     int64_t fewest = sn_conv_parts(vectors, SN_DEEP_VECTORS);
-    int64_t wanted = sn_conv_parts(threads, plan->images * plan->slabs);
+    int64_t wanted = sn_conv_parts(threads, plan->images * plan->slab_count);
     int64_t blocks = fewest > wanted ? fewest : wanted;
     return blocks < vectors ? blocks : vectors;
 }
 
+/* The blocks of a unit are neighbours, so that weights are read in long pieces; but each thread shall have a unit. */
+static int64_t choose_groups(const sn_deep_plan *plan, int64_t blocks, int threads)
+{
+    int64_t lanes = sn_conv_parts(plan->out_channels, LANES) * LANES;
+    int64_t fewest = sn_conv_parts(lanes, plan->lanes);
+    int64_t wanted = sn_conv_parts(threads, plan->images * plan->slab_count);
+    int64_t groups = fewest > wanted ? fewest : wanted;
+    return groups < blocks ? groups : blocks;
+}
+
 void SN_CPU_NAME(sn_deep_conv3d)(const sn_cpu_call *call, const sn_deep_plan *plan)
 {
-    int64_t blocks = choose_blocks(plan, call->threads);
+    int64_t blocks = choose_blocks(plan, call->threads), groups = choose_groups(plan, blocks, call->threads);
 #pragma omp parallel for collapse(3) num_threads(call->threads) schedule(dynamic)
     for (int64_t image = 0; image < plan->images; image++)
-        for (int64_t s = 0; s < plan->slabs; s++)
-            for (int64_t b = 0; b < blocks; b++) {
-                deep_unit unit = {.image = image, .block = sn_deep_block_of(plan->out_channels, blocks, b)};
-                unit.runs = plan->runs + sn_conv_split(plan->run_count, plan->slabs, s);
-                unit.end = plan->runs + sn_conv_split(plan->run_count, plan->slabs, s + 1);
-                run_unit(call, plan, &unit, sn_cpu_thread_scratch(call));
+        for (int64_t s = 0; s < plan->slab_count; s++)
+            for (int64_t g = 0; g < groups; g++) {
+                deep_unit unit = unit_of(call, plan, image, s);
+                unit.blocks = blocks;
+                unit.begin = sn_conv_split(blocks, groups, g);
+                unit.end = sn_conv_split(blocks, groups, g + 1);
+                run_unit(&unit, (float *)call->out[0] + image * plan->out_channels * plan->out_voxels);
             }
 }
