@@ -3,27 +3,16 @@
 
 #include <limits.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "backend/cpu/conv_plan.h"
-#include "base/random.h"
 #include "cases.h"
-#include "harness.h"
-
-static const sn_op_kind kinds[3] = {SN_OP_CONV3D, SN_OP_CONV3D_BACKWARD_DATA, SN_OP_CONV3D_BACKWARD_WEIGHTS};
+#include "samples.h"
 
 static sn_op convolution(sn_op_kind kind, int64_t in, int64_t out, const int64_t extent[3], int kernel,
                          int dilation)
 {
-    sn_tensor_desc x = {SN_F32, {1, in, extent[0], extent[1], extent[2]}}, y = x;
-    sn_tensor_desc w = {SN_F32, {out, in, kernel, kernel, kernel}};
-    y.shape[1] = out;
-    sn_op op = {.kind = kind, .input_count = 2, .output_count = 1};
-    op.params.conv3d = (sn_conv3d_params){kernel, dilation, 1, dilation * (kernel - 1) / 2};
-    op.inputs[0].desc = kind == SN_OP_CONV3D_BACKWARD_DATA ? y : x;
-    op.inputs[1].desc = kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? y : w;
-    op.outputs[0].desc = kind == SN_OP_CONV3D ? y : kind == SN_OP_CONV3D_BACKWARD_DATA ? x : w;
-    return op;
+    sampled_shape shape = {1, in, out, {extent[0], extent[1], extent[2]}, kernel, dilation, 1};
+    return convolution_of(kind, &shape);
 }
 
 static sn_conv_plan *plan_of(const sn_op *op)
@@ -57,8 +46,8 @@ static void large_extents_are_computed_by_winograd(void **state)
         for (int64_t channels = 8; channels <= 64; channels += 7)
             for (int64_t side = 16; side <= 64; side += 11)
                 for (int kernel = 3; kernel <= 5; kernel += 2) {
-                    assert_true(chosen(kinds[k], channels, channels, side, kernel, 1));
-                    assert_true(chosen(kinds[k], channels, channels, 2 * side, kernel, 2));
+                    assert_true(chosen(convolution_kinds[k], channels, channels, side, kernel, 1));
+                    assert_true(chosen(convolution_kinds[k], channels, channels, 2 * side, kernel, 2));
                 }
 }
 
@@ -66,12 +55,12 @@ static void other_kernels_and_tiny_extents_are_not(void **state)
 {
     (void)state;
     for (int k = 0; k < 3; k++) {
-        assert_false(chosen(kinds[k], 16, 16, 32, 7, 1));
-        assert_false(chosen(kinds[k], 16, 16, 32, 1, 1));
-        assert_false(chosen(kinds[k], 16, 16, 32, 3, 3));
-        assert_false(chosen(kinds[k], 64, 64, 8, 5, 2));
-        assert_false(chosen(kinds[k], 512, 512, 4, 3, 1));
-        assert_false(chosen(kinds[k], 16, 16, 1, 3, 1));
+        assert_false(chosen(convolution_kinds[k], 16, 16, 32, 7, 1));
+        assert_false(chosen(convolution_kinds[k], 16, 16, 32, 1, 1));
+        assert_false(chosen(convolution_kinds[k], 16, 16, 32, 3, 3));
+        assert_false(chosen(convolution_kinds[k], 64, 64, 8, 5, 2));
+        assert_false(chosen(convolution_kinds[k], 512, 512, 4, 3, 1));
+        assert_false(chosen(convolution_kinds[k], 16, 16, 1, 3, 1));
     }
 }
 
@@ -82,7 +71,7 @@ static void units_cover_the_output(void **state)
         for (int64_t side = 5; side <= 70; side += 13) {
             const int64_t extent[3] = {side + 2, side + 1, side};
             for (int dilation = 1; dilation <= 2; dilation++) {
-                sn_op op = convolution(kinds[k], 21, 42, extent, side % 2 == 0 ? 3 : 5, dilation);
+                sn_op op = convolution(convolution_kinds[k], 21, 42, extent, side % 2 == 0 ? 3 : 5, dilation);
                 sn_winograd_plan plan;
                 assert_true(sn_winograd_plan_make(&plan, &op, HUGE_VAL));
                 assert_true(dilation * plan.units_z * plan.unit_z * plan.tile >= extent[0]);
@@ -107,7 +96,7 @@ static void lanes_are_channels_where_there_are_few_tiles(void **state)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
         for (int k = 0; k < 3; k++) {
             const int64_t n = cases[c].channels, extent[3] = {cases[c].side, cases[c].side, cases[c].side};
-            sn_op op = convolution(kinds[k], n, n, extent, cases[c].kernel, cases[c].dilation);
+            sn_op op = convolution(convolution_kinds[k], n, n, extent, cases[c].kernel, cases[c].dilation);
             bool deep;
             is_winograd(&op, &deep);
             assert_int_equal(deep, cases[c].deep);
@@ -127,127 +116,35 @@ static void the_table_of_cases_has_some_for_each_pass(void **state)
     }
     for (int k = 0; k < 3; k++)
         for (int deep = 0; deep < 2; deep++)
-            assert_in_range(count[kinds[k]][deep], 3, INT_MAX);
-}
-
-/* ---- convolutions that are too large for the reference backend, value by value ---- */
-
-typedef struct sampled {
-    const sn_op *op;
-    const double *in[2];
-    int64_t channels[2]; /* of x, of y */
-    const int64_t *extent;
-    int kernel, dilation;
-} sampled;
-
-static double at_voxel(const sampled *self, const double *values, int64_t channel, const int64_t at[3])
-{
-    for (int i = 0; i < 3; i++)
-        if (at[i] < 0 || at[i] >= self->extent[i])
-            return 0;
-    const int64_t *e = self->extent;
-    return values[((channel * e[0] + at[0]) * e[1] + at[1]) * e[2] + at[2]];
-}
-
-/* Where tap (z,y,x) of the kernel reads for an output, or writes to, with sign -1. */
-static void tap_of(int64_t at[3], const sampled *self, const int64_t output[3], int tap, int sign)
-{
-    const int K = self->kernel, place[3] = {tap / (K * K), tap / K % K, tap % K};
-    for (int i = 0; i < 3; i++)
-        at[i] = output[i] + sign * self->dilation * (place[i] - K / 2);
-}
-
-/* One value of the output, and the sum of all products' absolute values. */
-static double value_of(const sampled *self, const int64_t index[SN_DIMS], double *size)
-{
-    const int taps = self->kernel * self->kernel * self->kernel;
-    const bool forward = self->op->kind == SN_OP_CONV3D;
-    double sum = 0;
-    int64_t from[3];
-    *size = 0;
-    if (self->op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS) { /* index is (o, i, z, y, x) */
-        int tap = (int)((index[2] * self->kernel + index[3]) * self->kernel + index[4]);
-        for (int64_t z = 0; z < self->extent[0]; z++)
-            for (int64_t y = 0; y < self->extent[1]; y++)
-                for (int64_t x = 0; x < self->extent[2]; x++) {
-                    const int64_t at[3] = {z, y, x};
-                    tap_of(from, self, at, tap, 1);
-                    double product = at_voxel(self, self->in[1], index[0], at) *
-                                     at_voxel(self, self->in[0], index[1], from);
-                    sum += product;
-                    *size += fabs(product);
-                }
-        return sum;
-    }
-    for (int64_t c = 0; c < self->channels[forward ? 0 : 1]; c++)
-        for (int tap = 0; tap < taps; tap++) {
-            int64_t o = forward ? index[1] : c, i = forward ? c : index[1];
-            tap_of(from, self, index + 2, tap, forward ? 1 : -1);
-            double product =
-                self->in[1][(o * self->channels[0] + i) * taps + tap] * at_voxel(self, self->in[0], c, from);
-            sum += product;
-            *size += fabs(product);
-        }
-    return sum;
-}
-
-static void check_samples(const op_runner *cpu, sn_op_kind kind, int64_t in, int64_t out,
-                          const int64_t extent[3], int kernel, int dilation)
-{
-    enum { SAMPLES = 150 };
-    const double largest_error = 1e-5; /* of the sum of absolute values */
-    sn_op op = convolution(kind, in, out, extent, kernel, dilation);
-    op_values values = op_values_make(&op);
-    sn_random random = sn_random_begin(7, (uint32_t)kind, 0);
-    bool deep;
-    assert_true(is_winograd(&op, &deep));
-    for (int k = 0; k < 2; k++)
-        for (int64_t v = 0; v < sn_tensor_count(&op.inputs[k].desc); v++)
-            values.in[k][v] = (float)sn_random_normal(&random);
-    op_run(cpu, &op, &values);
-    sampled self = {&op, {values.in[0], values.in[1]}, {in, out}, extent, kernel, dilation};
-    const sn_tensor_desc *desc = &op.outputs[0].desc;
-    for (int s = 0; s < SAMPLES; s++) {
-        int64_t index[SN_DIMS], flat = 0;
-        for (int d = 0; d < SN_DIMS; d++) { /* the corners, too */
-            int64_t last = desc->shape[d] - 1;
-            index[d] =
-                s % 3 == 0 ? (s >> d & 1) * last : (int64_t)(sn_random_uniform(&random) * (double)(last + 1));
-            flat = flat * desc->shape[d] + index[d];
-        }
-        double size, wanted = value_of(&self, index, &size);
-        assert_true(fabs(values.out[0][flat] - wanted) <= largest_error * size);
-    }
-    op_values_clear(&values);
+            assert_in_range(count[convolution_kinds[k]][deep], 3, INT_MAX);
 }
 
 static void large_convolutions_are_sums_of_products(void **state)
 {
     (void)state;
-    static const struct {
-        int64_t in, out, extent[3];
-        int kernel, dilation;
-    } cases[] = {
-        {90, 100, {20, 20, 20}, 3, 1}, /* weights of several rounds, several groups of outputs */
-        {9, 13, {29, 30, 31}, 3, 1},   {70, 24, {15, 34, 45}, 3, 1}, {21, 21, {40, 9, 67}, 3, 1},
-        {31, 62, {9, 10, 64}, 3, 1},   {70, 60, {4, 5, 131}, 5, 1}, /* rows so long that no unit fits */
-        {8, 9, {31, 33, 35}, 3, 2},    {33, 20, {17, 18, 19}, 5, 1}, {6, 70, {23, 25, 27}, 5, 2},
-        {75, 61, {9, 11, 18}, 3, 1}, /* lanes are channels from here on */
-        {40, 90, {8, 7, 9}, 5, 1},     {32, 32, {16, 16, 16}, 3, 1}, {30, 17, {12, 13, 14}, 3, 2},
+    static const sampled_shape cases[] = {
+        {1, 90, 100, {20, 20, 20}, 3, 1, 1}, /* weights of several rounds, several groups of outputs */
+        {1, 9, 13, {29, 30, 31}, 3, 1, 1},
+        {1, 70, 24, {15, 34, 45}, 3, 1, 1},
+        {1, 21, 21, {40, 9, 67}, 3, 1, 1},
+        {1, 31, 62, {9, 10, 64}, 3, 1, 1},
+        {1, 70, 60, {4, 5, 131}, 5, 1, 1}, /* rows so long that no unit fits */
+        {1, 8, 9, {31, 33, 35}, 3, 2, 1},
+        {1, 33, 20, {17, 18, 19}, 5, 1, 1},
+        {1, 6, 70, {23, 25, 27}, 5, 2, 1},
+        {1, 75, 61, {9, 11, 18}, 3, 1, 1}, /* lanes are channels from here on */
+        {1, 40, 90, {8, 7, 9}, 5, 1, 1},
+        {1, 32, 32, {16, 16, 16}, 3, 1, 1},
+        {1, 30, 17, {12, 13, 14}, 3, 2, 1},
     };
-    static const char *const instruction_sets[] = {"avx512", "avx2", "portable"};
-    for (int isa = 0; isa < 3; isa++) {
-        setenv("SEGNAS3D_ISA", instruction_sets[isa], 1);
-        for (int threads = 1; threads <= 7; threads += 3) {
-            op_runner cpu = runner_open(&sn_backend_cpu, threads);
-            for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
-                for (int k = 0; k < 3; k++)
-                    check_samples(&cpu, kinds[k], cases[c].in, cases[c].out, cases[c].extent, cases[c].kernel,
-                                  cases[c].dilation);
-            runner_close(&cpu);
+    const int count = (int)(sizeof cases / sizeof *cases);
+    for (int c = 0; c < count; c++)
+        for (int k = 0; k < 3; k++) {
+            sn_op op = convolution_of(convolution_kinds[k], &cases[c]);
+            bool deep;
+            assert_true(is_winograd(&op, &deep));
         }
-        unsetenv("SEGNAS3D_ISA");
-    }
+    check_samples_everywhere(cases, count);
 }
 
 /* Beside the plan of memory: it holds no scratch memory. */
@@ -260,7 +157,7 @@ static void scratch_memory_is_bounded(void **state)
             for (int64_t width = 8; width <= 256; width *= 2) {
                 const int64_t extent[3] = {width, width, width};
                 for (int kernel = 3; kernel <= 5; kernel += 2) {
-                    sn_op op = convolution(kinds[k], channels, channels, extent, kernel, 1);
+                    sn_op op = convolution(convolution_kinds[k], channels, channels, extent, kernel, 1);
                     sn_conv_plan *plan = plan_of(&op);
                     assert_true(sn_conv_scratch(plan) <= most);
                     sn_conv_plan_free(plan);
