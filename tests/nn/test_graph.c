@@ -229,6 +229,34 @@ static void a_program_has_one_loss(void **state)
                 "loss loss2: program first has a loss already");
 }
 
+/* A backend may keep them in an order of its own, so all that belong to a convolution's weights must be known. */
+static void weights_are_known_with_all_that_have_their_form(void **state)
+{
+    (void)state;
+    int program;
+    sn_op_params params = {.loss = {.kind = SN_LOSS_DICE_CE, .smooth = 1}};
+    sn_graph *g = graph_in(SN_MODE_TRAIN);
+    sn_tensor labels =
+        sn_graph_persistent(g, "labels", SN_ROLE_INPUT, (sn_tensor_desc){SN_U8, {1, 1, 4, 4, 4}});
+    sn_tensor x =
+        sn_graph_bias(g, "down", sn_graph_conv3d(g, "down", input(g, "x", 1, 1, 4, 4, 4), 8, 2, 1, 2));
+    x = sn_graph_conv3d_transposed(g, "up", x, 2);
+    sn_graph_loss(g, "loss", x, labels, input(g, "class weights", 1, 2, 1, 1, 1), params);
+    assert_int_equal(sn_graph_differentiate(g, SN_RECOMPUTE_CHEAP, NULL), SN_OK);
+    assert_int_equal(sn_graph_begin_program(g, &program, "update", SN_MODE_TRAIN, NULL), SN_OK);
+    assert_int_equal(sn_graph_nadam(g, 0.9, 0.999, 1e-8, NULL), SN_OK);
+    assert_int_equal(sn_graph_average(g, NULL), SN_OK);
+    int known = 0;
+    for (sn_tensor t = 0; t < sn_graph_tensor_count(g); t++) {
+        const sn_tensor_info *info = sn_graph_tensor(g, t);
+        bool wanted = strncmp(info->name, "down.weight", 11) == 0 || strncmp(info->name, "up.weight", 9) == 0;
+        assert_int_equal(info->weights, wanted);
+        known += wanted;
+    }
+    assert_int_equal(known, 2 * 5); /* weights, gradient, two moments, average */
+    sn_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +270,7 @@ int main(void)
         cmocka_unit_test(too_long_a_name_is_refused),
         cmocka_unit_test(a_transient_stays_in_its_program),
         cmocka_unit_test(a_program_has_one_loss),
+        cmocka_unit_test(weights_are_known_with_all_that_have_their_form),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }
