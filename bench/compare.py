@@ -227,6 +227,7 @@ def layer_rows(result):
     common = {"network": result["layer"], "direction": result["direction"], "precision": "float32"}
     common["repeats"] = result["repeats"]
     ours = {**common, "engine": "segnas3d-layer", "milliseconds": result["segnas3d"]}
+    ours["difference"] = result["difference"]
     onednn = {**common, "engine": "onednn-layer", "milliseconds": result.get("onednn")}
     return [ours, {**onednn, "format": result.get("layout")}]
 

@@ -5,7 +5,8 @@
  * Usage: bench_layers THREADS [words that "layer <operation> <shape>" contains...]
  *
  * Prints a JSON object a line: layer, direction, medians of segnas3d and onednn in milliseconds, oneDNN's
- * layout, and the repeats. That both compute the same is checked.
+ * layout, the repeats, and the root mean square of their difference in that of oneDNN's result. Differences of single
+ * values are checked.
  */
 #include <jansson.h>
 #include <math.h>
@@ -28,6 +29,7 @@ typedef struct comparison {
     bench_convolution ours;
     bench_onednn onednn[BENCH_LAYOUTS];
     bool available[BENCH_LAYOUTS]; /* oneDNN has the convolution in this layout */
+    double difference; /* root mean square, in that of oneDNN's result; the largest of its layouts */
     int repeats;
     double seconds[PEERS][MOST_REPEATS];
 } comparison;
@@ -88,14 +90,18 @@ static sn_status check_results(comparison *self, sn_error *error)
     sn_tensor_download(self->ours.backend, self->ours.device, self->ours.buffer, output->offset,
                        &output->desc, output == sn_op_weights(&self->ours.op), ours);
     for (int l = 0; l < BENCH_LAYOUTS; l++) {
-        double scale = 0, largest = 0;
+        double scale = 0, largest = 0, squares = 0, of_onednn = 0;
         if (!self->available[l])
             continue;
         SN_TRY(bench_onednn_result(&theirs, &self->onednn[l], &self->op, error));
         for (int64_t i = 0; i < count; i++) {
+            double difference = (double)ours[i] - (double)theirs[i];
             scale = fmax(scale, fabs((double)ours[i]));
-            largest = fmax(largest, fabs((double)ours[i] - (double)theirs[i]));
+            largest = fmax(largest, fabs(difference));
+            squares += difference * difference;
+            of_onednn += (double)theirs[i] * (double)theirs[i];
         }
+        self->difference = fmax(self->difference, sqrt(squares / of_onednn));
         if (!(largest <= 1e-4 * scale)) {
             status = sn_error_set(error, SN_ERR_FAILED, "results differ by %g of %g", largest, scale);
             goto done;
@@ -138,8 +144,9 @@ static void print_result(comparison *self, const char *layer, const char *direct
             best = l;
         }
     }
-    json_t *result = json_pack("{ss ss sf si}", "layer", layer, "direction", direction, "segnas3d",
-                               median(self->seconds[OURS], self->repeats) * 1e3, "repeats", self->repeats);
+    json_t *result = json_pack("{ss ss sf sf si}", "layer", layer, "direction", direction, "segnas3d",
+                               median(self->seconds[OURS], self->repeats) * 1e3, "difference",
+                               self->difference, "repeats", self->repeats);
     if (best >= 0)
         json_object_update_new(result, json_pack("{sf ss}", "onednn", fastest * 1e3, "layout",
                                                  bench_layout_name((bench_layout)best)));
