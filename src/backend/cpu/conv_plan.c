@@ -189,17 +189,33 @@ sn_conv_sweep sn_conv_sweep_of(const sn_conv_pass *pass, const int64_t extent[3]
     return s;
 }
 
-/* Choose the way of running with the least work: vectors, and what each run costs beside them: the start of a
- * kernel and a vector that has no pair, or the sums over lanes of backward weights. */
-static double choose_runs(sn_conv_pass *pass, int lanes, bool is_dw)
+/* Whether results of runs that are rows may be written where they belong. */
+static bool rows_in_place(const sn_conv_pass *pass, const sn_conv_plan *plan)
 {
+    const int step = plan->joined > 1 ? plan->out_step : 1;
+    if (plan->is_dw || plan->out_step != step || pass->axis[2].tile % SN_CONV_MAX_LANES != 0)
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (plan->out[i] != step * pass->axis[i].extent)
+            return false;
+    return true;
+}
+
+/* Choose the way of running with the least work: vectors, and what each run costs beside them: the start of a
+ * kernel and a vector that has no pair, or the sums over lanes of backward weights; and copying results. */
+static double choose_runs(sn_conv_pass *pass, const sn_conv_plan *plan, int lanes)
+{
+    const double copy = 10 / (double)(pass->tap_count * plan->in_channels); /* of a vector */
+    const bool rows = rows_in_place(pass, plan);
     const int64_t extent[3] = {pass->axis[0].tile, pass->axis[1].tile, pass->axis[2].tile};
     double least = 0;
     sn_conv_runs best = SN_CONV_RUN_ROWS;
     for (int kind = 0; kind < SN_CONV_RUN_KINDS; kind++) {
         pass->runs = (sn_conv_runs)kind;
         sn_conv_sweep s = sn_conv_sweep_of(pass, extent, lanes);
-        double extra = is_dw ? 4 : 0.05 + 0.3 * (double)(s.vectors % 2);
+        double extra = plan->is_dw ? 4 : 0.05 + 0.3 * (double)(s.vectors % 2);
+        if (rows && kind != SN_CONV_RUN_ROWS)
+            extra += copy * (double)s.vectors;
         double work = (double)(s.runs_z * s.runs_y) * ((double)s.vectors + extra);
         if (kind == 0 || work < least) {
             least = work;
@@ -235,7 +251,7 @@ static void cut(sn_conv_pass *pass, const sn_conv_plan *plan, const int64_t tile
 static double tile_cost(sn_conv_pass *pass, const sn_conv_plan *plan)
 {
     const sn_conv_axis *z = &pass->axis[0], *y = &pass->axis[1], *x = &pass->axis[2];
-    double vectors = choose_runs(pass, SN_CONV_MAX_LANES, plan->is_dw);
+    double vectors = choose_runs(pass, plan, SN_CONV_MAX_LANES);
     double channels = (double)larger(plan->out_channels, 7);
     double groups = (double)sn_conv_parts(plan->out_channels, plan->group);
     double rows = (double)(z->count * y->count * z->phases * y->phases * x->phases);
@@ -249,7 +265,9 @@ static void choose_tiles(sn_conv_pass *pass, const sn_conv_plan *plan)
 {
     const sn_conv_axis *axis = pass->axis;
     int64_t row_tiles = sn_conv_parts(axis[2].extent, plan->dense ? DENSE_TILE : MAX_ROW);
-    int64_t best[3] = {axis[0].extent, axis[1].extent, row_tiles};
+    int64_t most = MAX_POSITIONS, best[3] = {axis[0].extent, axis[1].extent, row_tiles};
+    if (plan->joined > 1) /* so that all input channels are worked on together */
+        most = smaller(most, INPUT_FLOATS / plan->in_channels - 2 * SN_CONV_SLACK);
     double least = -1;
     for (int64_t ty = 1; ty <= axis[1].extent; ty++)
         for (int64_t tz = 1; tz <= axis[0].extent; tz++) {
@@ -257,7 +275,7 @@ static void choose_tiles(sn_conv_pass *pass, const sn_conv_plan *plan)
             cut(pass, plan, tiles);
             if (axis[0].tiles < tz || axis[1].tiles < ty) /* the same as with fewer */
                 continue;
-            if (axis[0].tile * axis[1].tile * pass->row > MAX_POSITIONS)
+            if (axis[0].tile * axis[1].tile * pass->row > most)
                 continue;
             double cost = tile_cost(pass, plan);
             if (least < 0 || cost < least) {
@@ -273,11 +291,13 @@ static void plan_pass(sn_conv_pass *pass, const sn_conv_plan *plan, const sn_op 
 {
     list_taps(pass, op);
     choose_tiles(pass, plan);
-    choose_runs(pass, lanes, plan->is_dw);
+    choose_runs(pass, plan, lanes);
     int64_t limit = larger(INPUT_FLOATS / (plan->dense ? pass->axis[2].tile : pass->channel), 1);
     if (plan->is_dw)
         limit = smaller(limit, in_block_limit_dw(op));
     pass->in_block = sn_conv_parts(plan->in_channels, sn_conv_parts(plan->in_channels, limit));
+    pass->in_place = pass->runs == SN_CONV_RUN_ROWS && rows_in_place(pass, plan) &&
+                     (plan->joined == 1 || pass->in_block == plan->in_channels);
     for (int t = 0; t < pass->tap_count; t++) {
         const sn_conv_tap *tap = &pass->taps[t];
         int phase = (tap->phase[0] * pass->axis[1].phases + tap->phase[1]) * pass->axis[2].phases;

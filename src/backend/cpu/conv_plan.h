@@ -77,6 +77,7 @@ typedef struct sn_conv_pass {
     sn_conv_runs runs;
     sn_conv_sweep sweep; /* of a whole tile */
     int64_t in_block;    /* input channels worked on together */
+    bool in_place;       /* results may be written where they belong: runs are rows of whole vectors */
 } sn_conv_pass;
 
 typedef enum sn_conv_way {

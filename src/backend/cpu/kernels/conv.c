@@ -11,7 +11,6 @@ typedef struct conv_job {
     const float *x, *w;
     float *y, *packed; /* of a block: (in_channels, taps, rows) */
     int64_t blocks, groups;
-    int64_t together; /* blocks of the sub-grids of one channel, where they are joined; else 1 */
 } conv_job;
 
 static int64_t first_row(const conv_job *job, int64_t block)
@@ -128,17 +127,39 @@ static void run_block(const sn_conv_block *block, sn_conv_run *kernel, const sn_
                    block->y + z * sweep->out_z + y * sweep->out_y, sweep->vectors);
 }
 
+/* Where a tile's results are summed: in scratch memory, or where they belong. */
+typedef struct conv_results {
+    bool in_place, joined; /* joined: and are joined there */
+    float *y;              /* of output (0,0,0), first channel */
+    int64_t channel; /* floats from one channel of the pass to the next, joined from one of the output */
+    sn_conv_sweep sweep;
+} conv_results;
+
+static conv_results results_of(const conv_job *job, const sn_conv_tile *tile, float *sums, float *output)
+{
+    const int64_t *out = job->plan->out, step = job->plan->out_step;
+    conv_results to = {.in_place = job->pass->in_place && tile->extent[2] % LANES == 0, .y = sums};
+    to.sweep = sn_conv_sweep_of(job->pass, tile->extent, LANES);
+    to.channel = to.sweep.out_size;
+    if (to.in_place) {
+        to.joined = job->plan->joined > 1;
+        to.sweep.out_z = step * out[1] * out[2];
+        to.sweep.out_y = step * out[2];
+        to.y = output + tile->at[0] * to.sweep.out_z + tile->at[1] * to.sweep.out_y + step * tile->at[2];
+        to.channel = sn_conv_voxels(out);
+    }
+    return to;
+}
+
 /* One tile, blocks [begin, end): sums over all input channels, a block of them at a time. */
 static void run_unit(const conv_job *job, const sn_conv_tile *tile, int64_t begin, int64_t end,
                      float *scratch)
 {
     const sn_conv_plan *plan = job->plan;
     const sn_conv_pass *pass = job->pass;
-    const sn_conv_sweep sweep = sn_conv_sweep_of(pass, tile->extent, LANES);
-    const bool in_place = sn_conv_in_place(plan, tile);
     int64_t out_voxels = sn_conv_voxels(plan->out), first = first_row(job, begin);
-    float *sums = in_place ? NULL : scratch + pass->in_block * pass->channel;
     float *output = job->y + (tile->image * plan->out_channels + first) / plan->joined * out_voxels;
+    const conv_results to = results_of(job, tile, scratch + pass->in_block * pass->channel, output);
     for (int64_t i = 0; i < plan->in_channels; i += pass->in_block) {
         int64_t rest = plan->in_channels - i, count = rest < pass->in_block ? rest : pass->in_block;
         sn_conv_input input = sn_conv_input_of(plan, pass, tile, job->x, i, count, scratch);
@@ -150,47 +171,33 @@ static void run_unit(const conv_job *job, const sn_conv_tile *tile, int64_t begi
                                    .offsets = pass->offsets,
                                    .taps = pass->tap_count,
                                    .w = packed_block(job, b) + i * pass->tap_count * rows,
-                                   .y_channel = in_place ? out_voxels : sweep.out_size,
-                                   .add = i > 0};
-            block.y = in_place ? output + (row - first) * out_voxels + tile->at[2]
-                               : sums + (row - first) * sweep.out_size;
-            run_block(&block, SN_CONV_RUNS[rows], pass, &sweep);
+                                   .y = to.y + (row - first) / (to.joined ? rows : 1) * to.channel,
+                                   .y_channel = to.channel,
+                                   .add = i > 0,
+                                   .far = to.in_place,
+                                   .y_plane = plan->out[1] * plan->out[2],
+                                   .y_row = plan->out[2]};
+            run_block(&block, to.joined ? SN_CONV_RUN_JOINED : SN_CONV_RUNS[rows], pass, &to.sweep);
         }
     }
-    for (int64_t o = 0; !in_place && o < first_row(job, end) - first; o += plan->joined, output += out_voxels)
+    for (int64_t o = 0; !to.in_place && o < first_row(job, end) - first;
+         o += plan->joined, output += out_voxels)
         if (plan->joined > 1)
-            write_joined(job, tile, &sweep, sums + o * sweep.out_size, output);
+            write_joined(job, tile, &to.sweep, to.y + o * to.channel, output);
         else
-            write_channel(job, tile, &sweep, sums + o * sweep.out_size, output);
-}
-
-/* Cut the output channels into blocks; those of the sub-grids of one channel stay together. */
-static void choose_blocks(conv_job *job)
-{
-    const sn_conv_plan *plan = job->plan;
-    job->together = 1;
-    job->blocks = sn_conv_parts(plan->out_channels, SN_CONV_BLOCK_ROWS);
-    if (plan->joined > 1) {
-        job->together = sn_conv_parts(plan->joined, SN_CONV_BLOCK_ROWS);
-        job->blocks = plan->out_channels / plan->joined * job->together;
-    }
+            write_channel(job, tile, &to.sweep, to.y + o * to.channel, output);
 }
 
 /* Blocks are taken together, so that a tile is copied once for all of them, but not so many that there are
- * too few units of work for the threads. */
+ * too few units of work for the threads, or that their sums leave a cache. */
 static int64_t choose_groups(const conv_job *job, int64_t tiles, int threads)
 {
-    const int rows = job->plan->joined > 1 ? job->plan->joined : SN_CONV_BLOCK_ROWS;
-    int64_t most = job->blocks / job->together, fewest = sn_conv_parts(most, SN_CONV_MAX_GROUP / rows);
+    const int64_t rows = sn_conv_parts(job->plan->out_channels, job->blocks);
+    const bool sums = job->plan->dense || !job->pass->in_place; /* of all tiles or the last one */
+    int64_t fewest = sums ? sn_conv_parts(job->blocks, SN_CONV_MAX_GROUP / rows) : 1;
     int64_t wanted = sn_conv_parts(4 * (int64_t)threads, tiles);
     int64_t groups = fewest > wanted ? fewest : wanted;
-    return groups < most ? groups : most;
-}
-
-/* The first block of a group. */
-static int64_t group_first(const conv_job *job, int64_t group)
-{
-    return sn_conv_split(job->blocks / job->together, job->groups, group) * job->together;
+    return groups < job->blocks ? groups : job->blocks;
 }
 
 static void run_direct(const sn_cpu_call *call)
@@ -198,7 +205,8 @@ static void run_direct(const sn_cpu_call *call)
     const sn_conv_plan *plan = call->plan;
     conv_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
     job.packed = call->workspace;
-    choose_blocks(&job);
+    job.blocks = plan->joined > 1 ? plan->out_channels / plan->joined
+                                  : sn_conv_parts(plan->out_channels, SN_CONV_LONG_BLOCK_ROWS);
     for (int p = 0; p < plan->pass_count; p++) {
         job.pass = &plan->passes[p];
         int64_t tiles = plan->images * sn_conv_tiles(job.pass);
@@ -214,7 +222,8 @@ static void run_direct(const sn_cpu_call *call)
             for (int64_t t = 0; t < tiles; t++)
                 for (int64_t g = 0; g < job.groups; g++) {
                     sn_conv_tile tile = sn_conv_tile_of(job.pass, t);
-                    run_unit(&job, &tile, group_first(&job, g), group_first(&job, g + 1), scratch);
+                    run_unit(&job, &tile, sn_conv_split(job.blocks, job.groups, g),
+                             sn_conv_split(job.blocks, job.groups, g + 1), scratch);
                 }
         }
     }
