@@ -60,15 +60,17 @@ static int64_t partials_of(const sn_op *op)
 }
 
 /* Cycles of the direct way on Zen 4: multiply-adds of vectors (backward weights with their sums over lanes), of
- * which few share an input where there are few outputs; and all values that are read and written. */
+ * which few share an input where there are few outputs; and all values that are read and written, which takes little
+ * where results are written where they belong. */
 static double direct_cycles(const sn_op *op)
 {
-    const double vector_cycles = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? 1.28 : 1.15, value_cycles = 10;
-    const sn_tensor_desc *in = &op->inputs[0].desc, *out = &op->outputs[0].desc;
-    if (op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS)
-        out = &op->inputs[1].desc;
+    const bool is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
+    const sn_tensor_desc *in = &op->inputs[0].desc, *out = is_dw ? &op->inputs[1].desc : &op->outputs[0].desc;
+    const bool in_place = !is_dw && out->shape[4] % SN_CONV_MAX_LANES == 0;
+    const double vector_cycles = is_dw ? 1.28 : 1.15, value_cycles = in_place ? 3 : 10;
     double values = (double)(sn_tensor_count(in) + sn_tensor_count(out));
-    double products = (double)sn_op_multiply_adds(op) * (vector_cycles + 1 / (double)out->shape[1]);
+    double outputs = (double)out->shape[1];
+    double products = (double)sn_op_multiply_adds(op) * (vector_cycles + 2 / (outputs * outputs));
     return (products + value_cycles * values) / SN_CONV_MAX_LANES;
 }
 
@@ -151,11 +153,11 @@ static void list_taps(sn_conv_pass *pass, const sn_op *op)
     }
 }
 
-/* Cut an axis into tiles. A tile that spans the whole axis may share halos: what is read before index 0 lies
+/* Cut an axis into tiles, of multiples of `unit`. A tile that spans the whole axis may share halos: what is read before index 0 lies
  * at the end of the row (plane) before it, from count + low on, where all is 0. */
-static void cut_axis(sn_conv_axis *axis, int64_t tiles, int64_t in_extent, int in_step, bool share)
+static void cut_axis(sn_conv_axis *axis, int64_t tiles, int unit, int64_t in_extent, int in_step, bool share)
 {
-    axis->tile = sn_conv_parts(axis->extent, tiles);
+    axis->tile = sn_round_up(sn_conv_parts(axis->extent, tiles), unit);
     axis->tiles = sn_conv_parts(axis->extent, axis->tile);
     axis->base = 0;
     axis->first = axis->low;
@@ -242,8 +244,10 @@ static void lay_out_tile(sn_conv_pass *pass)
 
 static void cut(sn_conv_pass *pass, const sn_conv_plan *plan, const int64_t tiles[3])
 {
+    const int unit =
+        plan->dense ? SN_CONV_MAX_LANES : 1; /* so that all tiles but the last are used in place */
     for (int i = 0; i < 3; i++)
-        cut_axis(&pass->axis[i], tiles[i], plan->in[i], plan->in_step, i > 0);
+        cut_axis(&pass->axis[i], tiles[i], i == 2 ? unit : 1, plan->in[i], plan->in_step, i > 0);
     lay_out_tile(pass);
 }
 

@@ -25,6 +25,7 @@ static const double weight_cycles = 0.5; /* reading a weight, for a run */
 static const double sum_cycles = 3.7;    /* a weight's sum over lanes, for a run */
 static const double pack_cycles = 250;   /* of a pair of channels: the transform of its weights, */
 static const double unpack_cycles = 200; /* and of their gradients */
+static const double value_cycles = 16;   /* of a vector that is read or written, for the memory */
 
 /* The same where lanes are channels. */
 static const double deep_vector_cycles = 1.4; /* a multiply-add of a vector */
@@ -50,6 +51,14 @@ static double vectors_of(int64_t lanes)
 static double pairs_of(const sn_winograd_plan *plan)
 {
     return (double)(plan->in_channels * plan->out_channels);
+}
+
+/* Values of both tensors. */
+static double values_of(const sn_winograd_plan *plan)
+{
+    const int64_t *extent = plan->extent;
+    return (double)(plan->images * extent[0] * extent[1] * extent[2] *
+                    (plan->in_channels + plan->out_channels));
 }
 
 /* Cut into units of at most `layers` layers by `rows` rows of tiles. */
@@ -210,6 +219,7 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
     }
     double cost = cost_of(plan) + once * pairs_of(plan);
     plan->deep = deep_fits(plan) && deep_cost(plan) < cost;
+    cost += value_cycles * values_of(plan) / SN_WINOGRAD_LANES;
     return (plan->deep ? deep_cost(plan) : cost) < cycles;
 }
 
