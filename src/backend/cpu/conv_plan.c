@@ -5,11 +5,14 @@
 enum {
     MAX_POSITIONS = 1536,       /* outputs of a tile, halo included */
     MAX_ROW = 512,              /* outputs of a tile along W */
-    DENSE_TILE = 1024,          /* the same where tiles need no halo */
+    DENSE_TILE = 1024,          /* the same where tiles need no halo, */
+    FEWEST_OF_DENSE = 128,      /* and at least, of small grids */
     INPUT_FLOATS = 64 * 1024,   /* of a copied tile: half of a small L2 cache */
     MAX_IN_BLOCK_DW = 15,       /* input channels of a unit of backward weights, */
     MAX_IN_BLOCK_DW_DENSE = 60, /* and where there is one tap */
-    WANTED_UNITS = 64,          /* so that many threads have work */
+    WANTED_UNITS = 64,          /* so that many threads have work, */
+    WANTED_IN_BLOCKS = 8, /* x */
+    WANTED_TILES = 16,          /* and tiles of small grids */
     VOXELS_OF_PARTIAL = 2048,   /* at least, in a partial sum */
 };
 
@@ -67,10 +70,10 @@ static double direct_cycles(const sn_op *op)
     const bool is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
     const sn_tensor_desc *in = &op->inputs[0].desc, *out = is_dw ? &op->inputs[1].desc : &op->outputs[0].desc;
     const bool in_place = !is_dw && out->shape[4] % SN_CONV_MAX_LANES == 0;
-    const double vector_cycles = is_dw ? 1.28 : 1.15, value_cycles = in_place ? 3 : 10;
+    const double vector_cycles = is_dw ? 1.28 : 1.15, value_cycles = in_place ? 3 : is_dw ? 7 : 10;
     double values = (double)(sn_tensor_count(in) + sn_tensor_count(out));
     double outputs = (double)out->shape[1];
-    double products = (double)sn_op_multiply_adds(op) * (vector_cycles + 2 / (outputs * outputs));
+    double products = (double)sn_op_multiply_adds(op) * (vector_cycles + 1.5 / (outputs * outputs));
     return (products + value_cycles * values) / SN_CONV_MAX_LANES;
 }
 
@@ -263,12 +266,20 @@ static double tile_cost(sn_conv_pass *pass, const sn_conv_plan *plan)
     return (double)(z->tiles * y->tiles * x->tiles) * (vectors * pass->tap_count * channels + copy);
 }
 
+/* Voxels of a tile where they are used in place: of small grids fewer, so that many threads have work, but backward
+ * weights want long runs. */
+static int64_t dense_tile(const sn_conv_plan *plan)
+{
+    int64_t part = larger(sn_conv_parts(plan->in[2], WANTED_TILES), FEWEST_OF_DENSE);
+    return plan->is_dw ? DENSE_TILE : smaller(part, DENSE_TILE);
+}
+
 /* Try all even cuts of D and H whose tiles fit, and keep the cheapest; of equal ones that of whole planes,
  * whose memory is in one piece. */
 static void choose_tiles(sn_conv_pass *pass, const sn_conv_plan *plan)
 {
     const sn_conv_axis *axis = pass->axis;
-    int64_t row_tiles = sn_conv_parts(axis[2].extent, plan->dense ? DENSE_TILE : MAX_ROW);
+    int64_t row_tiles = sn_conv_parts(axis[2].extent, plan->dense ? dense_tile(plan) : MAX_ROW);
     int64_t most = MAX_POSITIONS, best[3] = {axis[0].extent, axis[1].extent, row_tiles};
     if (plan->joined > 1) /* so that all input channels are worked on together */
         most = smaller(most, INPUT_FLOATS / plan->in_channels - 2 * SN_CONV_SLACK);
@@ -299,6 +310,8 @@ static void plan_pass(sn_conv_pass *pass, const sn_conv_plan *plan, const sn_op 
     int64_t limit = larger(INPUT_FLOATS / (plan->dense ? pass->axis[2].tile : pass->channel), 1);
     if (plan->is_dw)
         limit = smaller(limit, in_block_limit_dw(op));
+    if (plan->is_dw && plan->partials == 1) /* of a small grid */
+        limit = smaller(limit, sn_conv_parts(plan->in_channels, WANTED_IN_BLOCKS));
     pass->in_block = sn_conv_parts(plan->in_channels, sn_conv_parts(plan->in_channels, limit));
     pass->in_place = pass->runs == SN_CONV_RUN_ROWS && rows_in_place(pass, plan) &&
                      (plan->joined == 1 || pass->in_block == plan->in_channels);

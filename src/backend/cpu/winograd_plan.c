@@ -15,6 +15,7 @@ enum {
     FIELD_FLOATS = 2048 * 1024,      /* and of the frequencies that are read; */
     FIELD_FLOATS_DW = 8192 * 1024,   /* of backward weights, which reads them in order */
     WANTED_PARTS = 16,               /* of backward weights, so that many threads have work */
+    CACHED_FLOATS = 256 * 1024,      /* of tensors that a cache may hold */
 };
 
 /* Cycles of one thread, on Zen 4 with vectors of 16 floats. */
@@ -25,7 +26,7 @@ static const double weight_cycles = 0.5; /* reading a weight, for a run */
 static const double sum_cycles = 3.7;    /* a weight's sum over lanes, for a run */
 static const double pack_cycles = 250;   /* of a pair of channels: the transform of its weights, */
 static const double unpack_cycles = 200; /* and of their gradients */
-static const double value_cycles = 16;   /* of a vector that is read or written, for the memory */
+static const double value_cycles = 15;   /* of a vector from or to memory */
 
 /* The same where lanes are channels. */
 static const double deep_vector_cycles = 1.4; /* a multiply-add of a vector */
@@ -53,12 +54,13 @@ static double pairs_of(const sn_winograd_plan *plan)
     return (double)(plan->in_channels * plan->out_channels);
 }
 
-/* Values of both tensors. */
-static double values_of(const sn_winograd_plan *plan)
+/* Values of both tensors that a cache does not hold. */
+static double far_values(const sn_winograd_plan *plan)
 {
     const int64_t *extent = plan->extent;
-    return (double)(plan->images * extent[0] * extent[1] * extent[2] *
-                    (plan->in_channels + plan->out_channels));
+    int64_t values =
+        plan->images * extent[0] * extent[1] * extent[2] * (plan->in_channels + plan->out_channels);
+    return values > CACHED_FLOATS ? (double)(values - CACHED_FLOATS) : 0;
 }
 
 /* Cut into units of at most `layers` layers by `rows` rows of tiles. */
@@ -219,7 +221,7 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
     }
     double cost = cost_of(plan) + once * pairs_of(plan);
     plan->deep = deep_fits(plan) && deep_cost(plan) < cost;
-    cost += value_cycles * values_of(plan) / SN_WINOGRAD_LANES;
+    cost += value_cycles * far_values(plan) / SN_WINOGRAD_LANES;
     return (plan->deep ? deep_cost(plan) : cost) < cycles;
 }
 
