@@ -132,6 +132,12 @@ static const case_spec specs[] = {
     {SAME(1, 66, 9, 7, 14, 65, 3, 2)},
     {SAME(1, 13, 11, 9, 13, 18, 5, 2)},
     {SAME(1, 9, 22, 8, 9, 71, 5, 2)},
+    {SAME(1, 1, 30, 5, 6, 48, 3, 1)}, /* rows of whole vectors, written where they belong */
+    {SAME(2, 9, 58, 3, 4, 16, 3, 3)},
+    {SAME(1, 2, 3, 2, 3, 1040, 3, 1)},
+    {SAME(2, 40, 58, 11, 13, 9, 1, 1)}, /* of one tap: tiles that are used in place, but for the last */
+    {SAME(1, 40, 30, 16, 16, 16, 1, 1)},
+    {SAME(1, 260, 3, 16, 16, 16, 1, 1)},
     {SAME(2, 24, 20, 12, 14, 9, 3, 1)}, /* tiles of several images together */
     {SAME(2, 18, 40, 9, 17, 10, 3, 2)},
     {CONV(1, 1, 1, 2, 2, 2, 2, 1, 2, 0)},
@@ -143,6 +149,10 @@ static const case_spec specs[] = {
     {CONV(1, 21, 13, 14, 12, 10, 2, 1, 2, 0)},
     {CONV(1, 5, 9, 7, 4, 71, 2, 1, 2, 0)},
     {CONV(1, 3, 70, 22, 21, 27, 2, 1, 2, 0)},
+    {CONV(2, 5, 9, 6, 4, 32, 2, 1, 2, 0)}, /* sub-grids that are joined where they belong */
+    {CONV(1, 3, 70, 18, 22, 96, 2, 1, 2, 0)},
+    {CONV(1, 2, 300, 4, 4, 32, 2, 1, 2, 0)},
+    {CONV(1, 4, 6, 7, 4, 64, 2, 1, 2, 0)},
     {CONV(2, 8, 4, 3, 6, 67, 3, 1, 2, 1)},
     {CONV(1, 3, 2, 7, 9, 38, 3, 1, 3, 1)},
     {CONV(2, 30, 20, 5, 4, 3, 3, 1, 2, 1)},

@@ -4,6 +4,7 @@
 
 enum {
     MAX_POSITIONS = 1536,       /* outputs of a tile, halo included */
+    FEWEST_POSITIONS = 256,     /* but not fewer, so that all input channels fit */
     MAX_ROW = 512,              /* outputs of a tile along W */
     DENSE_TILE = 1024,          /* the same where tiles need no halo, */
     FEWEST_OF_DENSE = 128,      /* and at least, of small grids */
@@ -11,7 +12,7 @@ enum {
     MAX_IN_BLOCK_DW = 15,       /* input channels of a unit of backward weights, */
     MAX_IN_BLOCK_DW_DENSE = 60, /* and where there is one tap */
     WANTED_UNITS = 64,          /* so that many threads have work, */
-    WANTED_IN_BLOCKS = 8, /* x */
+    WANTED_IN_BLOCKS = 8,       /* x */
     WANTED_TILES = 16,          /* and tiles of small grids */
     VOXELS_OF_PARTIAL = 2048,   /* at least, in a partial sum */
 };
@@ -281,8 +282,10 @@ static void choose_tiles(sn_conv_pass *pass, const sn_conv_plan *plan)
     const sn_conv_axis *axis = pass->axis;
     int64_t row_tiles = sn_conv_parts(axis[2].extent, plan->dense ? dense_tile(plan) : MAX_ROW);
     int64_t most = MAX_POSITIONS, best[3] = {axis[0].extent, axis[1].extent, row_tiles};
-    if (plan->joined > 1) /* so that all input channels are worked on together */
-        most = smaller(most, INPUT_FLOATS / plan->in_channels - 2 * SN_CONV_SLACK);
+    int64_t together = INPUT_FLOATS / plan->in_channels - 2 * SN_CONV_SLACK; /* of all input channels */
+    cut(pass, plan, best);
+    if (plan->joined > 1 && rows_in_place(pass, plan) && together >= FEWEST_POSITIONS)
+        most = smaller(most, together);
     double least = -1;
     for (int64_t ty = 1; ty <= axis[1].extent; ty++)
         for (int64_t tz = 1; tz <= axis[0].extent; tz++) {

@@ -59,6 +59,13 @@ static void sum_stretch(const weights_job *job, const weights_unit *unit, const 
     }
 }
 
+/* Whether dy is copied, even if it could be used where it lies: channels at multiples of 4096 bytes share lines of a
+ * cache, and many streams would read them there. */
+static bool copies_gradient(const weights_unit *unit, int64_t voxels)
+{
+    return voxels % 1024 == 0 && unit->in_count > 32 && unit->out_count > 24;
+}
+
 static void sum_tile(const weights_job *job, const weights_unit *unit, const sn_conv_tile *tile)
 {
     const sn_conv_plan *plan = job->plan;
@@ -68,7 +75,7 @@ static void sum_tile(const weights_job *job, const weights_unit *unit, const sn_
         sn_conv_input_of(plan, pass, tile, job->x, unit->in_first, unit->in_count, unit->input);
     int64_t voxels = sn_conv_voxels(plan->out), dy_channel = voxels;
     const float *dy = job->dy + (tile->image * plan->out_channels + unit->out_first) * voxels;
-    if (sn_conv_in_place(plan, tile)) {
+    if (sn_conv_in_place(plan, tile) && !copies_gradient(unit, voxels)) {
         dy += tile->at[2];
     } else {
         for (int64_t o = 0; o < unit->out_count; o++)
