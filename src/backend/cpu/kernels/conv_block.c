@@ -72,7 +72,7 @@ SN_INLINE void multiply(const int rows, const int columns, const bool joined, co
             for (int c = 0; c < columns; c++) {
                 input[c] = vf_load(at + c * LANES);
                 SN_KEEP(input[c]);
-                __builtin_prefetch(at + (columns + c + 1) * LANES - 1, 0, 3); /* of the next step */
+                __builtin_prefetch(at + (2 * columns + c + 1) * LANES - 1, 0, 2); /* in two steps */
             }
             SN_UNROLL
             for (int r = 0; r < rows; r++) {
