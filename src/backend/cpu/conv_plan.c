@@ -3,8 +3,8 @@
 #include "base/memory.h"
 
 enum {
-    MAX_POSITIONS = 1536,       /* outputs of a tile, halo included */
-    FEWEST_POSITIONS = 256,     /* but not fewer, so that all input channels fit */
+    MAX_POSITIONS = 1536,       /* outputs of a tile, halo included, */
+    FEWEST_POSITIONS = 256,     /* and at least, where a tile is made smaller for many input channels */
     MAX_ROW = 512,              /* outputs of a tile along W */
     DENSE_TILE = 1024,          /* the same where tiles need no halo, */
     FEWEST_OF_DENSE = 128,      /* and at least, of small grids */
@@ -12,8 +12,8 @@ enum {
     MAX_IN_BLOCK_DW = 15,       /* input channels of a unit of backward weights, */
     MAX_IN_BLOCK_DW_DENSE = 60, /* and where there is one tap */
     WANTED_UNITS = 64,          /* so that many threads have work, */
-    WANTED_IN_BLOCKS = 8,       /* x */
-    WANTED_TILES = 16,          /* and tiles of small grids */
+    WANTED_TILES = 16,          /* tiles of small grids without halo, */
+    WANTED_IN_BLOCKS = 8,       /* and parts of their input channels for backward weights */
     VOXELS_OF_PARTIAL = 2048,   /* at least, in a partial sum */
 };
 
@@ -157,8 +157,8 @@ static void list_taps(sn_conv_pass *pass, const sn_op *op)
     }
 }
 
-/* Cut an axis into tiles, of multiples of `unit`. A tile that spans the whole axis may share halos: what is read before index 0 lies
- * at the end of the row (plane) before it, from count + low on, where all is 0. */
+/* Cut an axis into tiles, multiples of `unit` long. A tile that spans the whole axis may share halos: what is read
+ * before index 0 lies at the end of the row (plane) before it, from count + low on, where all is 0. */
 static void cut_axis(sn_conv_axis *axis, int64_t tiles, int unit, int64_t in_extent, int in_step, bool share)
 {
     axis->tile = sn_round_up(sn_conv_parts(axis->extent, tiles), unit);
@@ -195,7 +195,7 @@ sn_conv_sweep sn_conv_sweep_of(const sn_conv_pass *pass, const int64_t extent[3]
     return s;
 }
 
-/* Whether results of runs that are rows may be written where they belong. */
+/* Whether results may be written where they belong, if runs are rows. */
 static bool rows_in_place(const sn_conv_pass *pass, const sn_conv_plan *plan)
 {
     const int step = plan->joined > 1 ? plan->out_step : 1;
@@ -248,8 +248,7 @@ static void lay_out_tile(sn_conv_pass *pass)
 
 static void cut(sn_conv_pass *pass, const sn_conv_plan *plan, const int64_t tiles[3])
 {
-    const int unit =
-        plan->dense ? SN_CONV_MAX_LANES : 1; /* so that all tiles but the last are used in place */
+    const int unit = plan->dense ? SN_CONV_MAX_LANES : 1; /* all but the last are used where they lie */
     for (int i = 0; i < 3; i++)
         cut_axis(&pass->axis[i], tiles[i], i == 2 ? unit : 1, plan->in[i], plan->in_step, i > 0);
     lay_out_tile(pass);
@@ -313,7 +312,7 @@ static void plan_pass(sn_conv_pass *pass, const sn_conv_plan *plan, const sn_op 
     int64_t limit = larger(INPUT_FLOATS / (plan->dense ? pass->axis[2].tile : pass->channel), 1);
     if (plan->is_dw)
         limit = smaller(limit, in_block_limit_dw(op));
-    if (plan->is_dw && plan->partials == 1) /* of a small grid */
+    if (plan->is_dw && plan->dense && plan->partials == 1)
         limit = smaller(limit, sn_conv_parts(plan->in_channels, WANTED_IN_BLOCKS));
     pass->in_block = sn_conv_parts(plan->in_channels, sn_conv_parts(plan->in_channels, limit));
     pass->in_place = pass->runs == SN_CONV_RUN_ROWS && rows_in_place(pass, plan) &&

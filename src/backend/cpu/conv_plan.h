@@ -14,7 +14,9 @@
  * A tile of the input is copied, with its halo, next to each other: rows of `row` floats, planes of `plane`.
  * Where a tile spans the whole extent, one halo of zeros is the right edge of a row and the left edge of the
  * next one. A shift is then one offset for all voxels of the tile, so vectors run over the tile as if it were
- * one long row; what they compute in the halo is thrown away.
+ * one long row; what they compute in the halo is thrown away. Where rows of the output are whole vectors and
+ * copying results would take longer than the vectors at the ends of rows, vectors run along rows, and results are
+ * written where they belong.
  */
 #ifndef SN_BACKEND_CPU_CONV_PLAN_H
 #define SN_BACKEND_CPU_CONV_PLAN_H
@@ -77,7 +79,7 @@ typedef struct sn_conv_pass {
     sn_conv_runs runs;
     sn_conv_sweep sweep; /* of a whole tile */
     int64_t in_block;    /* input channels worked on together */
-    bool in_place;       /* results may be written where they belong: runs are rows of whole vectors */
+    bool in_place;       /* results are written where they belong, of tiles whose rows are whole vectors */
 } sn_conv_pass;
 
 typedef enum sn_conv_way {
