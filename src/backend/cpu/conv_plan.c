@@ -12,8 +12,7 @@ enum {
     MAX_IN_BLOCK_DW = 15,       /* input channels of a unit of backward weights, */
     MAX_IN_BLOCK_DW_DENSE = 60, /* and where there is one tap */
     WANTED_UNITS = 64,          /* so that many threads have work, */
-    WANTED_TILES = 16,          /* tiles of small grids without halo, */
-    WANTED_IN_BLOCKS = 8,       /* and parts of their input channels for backward weights */
+    WANTED_PARTS = 4,           /* and units of small grids without halo */
     VOXELS_OF_PARTIAL = 2048,   /* at least, in a partial sum */
 };
 
@@ -266,11 +265,16 @@ static double tile_cost(sn_conv_pass *pass, const sn_conv_plan *plan)
     return (double)(z->tiles * y->tiles * x->tiles) * (vectors * pass->tap_count * channels + copy);
 }
 
-/* Voxels of a tile where they are used in place: of small grids fewer, so that many threads have work, but backward
- * weights want long runs. */
+/* In how many parts the voxels, for backward weights the input channels, of a small grid are cut. */
+static int64_t small_parts(const sn_conv_plan *plan)
+{
+    return sn_conv_parts(WANTED_PARTS, sn_conv_parts(plan->out_channels, plan->group));
+}
+
+/* Voxels of a tile where they are used in place; backward weights want long runs. */
 static int64_t dense_tile(const sn_conv_plan *plan)
 {
-    int64_t part = larger(sn_conv_parts(plan->in[2], WANTED_TILES), FEWEST_OF_DENSE);
+    int64_t part = larger(sn_conv_parts(plan->in[2], small_parts(plan)), FEWEST_OF_DENSE);
     return plan->is_dw ? DENSE_TILE : smaller(part, DENSE_TILE);
 }
 
@@ -313,7 +317,7 @@ static void plan_pass(sn_conv_pass *pass, const sn_conv_plan *plan, const sn_op 
     if (plan->is_dw)
         limit = smaller(limit, in_block_limit_dw(op));
     if (plan->is_dw && plan->dense && plan->partials == 1)
-        limit = smaller(limit, sn_conv_parts(plan->in_channels, WANTED_IN_BLOCKS));
+        limit = smaller(limit, sn_conv_parts(plan->in_channels, small_parts(plan)));
     pass->in_block = sn_conv_parts(plan->in_channels, sn_conv_parts(plan->in_channels, limit));
     pass->in_place = pass->runs == SN_CONV_RUN_ROWS && rows_in_place(pass, plan) &&
                      (plan->joined == 1 || pass->in_block == plan->in_channels);
