@@ -58,7 +58,7 @@ static void other_kernels_and_tiny_extents_are_not(void **state)
         assert_false(chosen(convolution_kinds[k], 16, 16, 32, 7, 1));
         assert_false(chosen(convolution_kinds[k], 16, 16, 32, 1, 1));
         assert_false(chosen(convolution_kinds[k], 16, 16, 32, 3, 3));
-        assert_false(chosen(convolution_kinds[k], 64, 64, 8, 5, 2));
+        assert_false(chosen(convolution_kinds[k], 64, 64, 4, 5, 2));
         assert_false(chosen(convolution_kinds[k], 512, 512, 4, 3, 1));
         assert_false(chosen(convolution_kinds[k], 16, 16, 1, 3, 1));
     }
@@ -81,18 +81,18 @@ static void units_cover_the_output(void **state)
         }
 }
 
-/* Few tiles and many channels: lanes are channels. Many tiles, or so many channels that their weights are all of the
+/* Many channels: lanes are channels. Large grids of few channels, or so many channels that their weights are all of the
  * work: not. */
-static void lanes_are_channels_where_there_are_few_tiles(void **state)
+static void lanes_are_channels_where_there_are_many(void **state)
 {
     (void)state;
     static const struct {
         int64_t channels, side;
         int kernel, dilation;
         bool deep;
-    } cases[] = {{128, 8, 3, 1, true},  {84, 12, 3, 1, true},  {64, 16, 3, 2, true},
-                 {128, 8, 5, 1, true},  {21, 64, 3, 1, false}, {64, 32, 3, 1, false},
-                 {512, 4, 3, 1, false}, {32, 32, 5, 1, false}, {16, 48, 3, 2, false}};
+    } cases[] = {{128, 8, 3, 1, true},  {84, 12, 3, 1, true},  {64, 16, 3, 2, true},  {128, 8, 5, 1, true},
+                 {64, 24, 3, 1, true},  {48, 20, 5, 1, true},  {21, 64, 3, 1, false}, {64, 64, 3, 1, false},
+                 {512, 4, 3, 1, false}, {16, 64, 5, 1, false}, {8, 48, 3, 1, false}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
         for (int k = 0; k < 3; k++) {
             const int64_t n = cases[c].channels, extent[3] = {cases[c].side, cases[c].side, cases[c].side};
@@ -129,13 +129,15 @@ static void large_convolutions_are_sums_of_products(void **state)
         {1, 21, 21, {40, 9, 67}, 3, 1, 1},
         {1, 31, 62, {9, 10, 64}, 3, 1, 1},
         {1, 70, 60, {4, 5, 131}, 5, 1, 1}, /* rows so long that no unit fits */
-        {1, 8, 9, {31, 33, 35}, 3, 2, 1},
+        {1, 12, 9, {31, 33, 35}, 3, 2, 1},
         {1, 33, 20, {17, 18, 19}, 5, 1, 1},
         {1, 6, 70, {23, 25, 27}, 5, 2, 1},
         {1, 75, 61, {9, 11, 18}, 3, 1, 1}, /* lanes are channels from here on */
         {1, 40, 90, {8, 7, 9}, 5, 1, 1},
         {1, 32, 32, {16, 16, 16}, 3, 1, 1},
         {1, 30, 17, {12, 13, 14}, 3, 2, 1},
+        {2, 67, 50, {26, 19, 22}, 3, 1, 1}, /* in slabs */
+        {1, 300, 18, {9, 8, 12}, 3, 1, 1},  /* more channels than are multiplied together */
     };
     const int count = (int)(sizeof cases / sizeof *cases);
     for (int c = 0; c < count; c++)
@@ -183,7 +185,7 @@ int main(void)
         cmocka_unit_test(large_extents_are_computed_by_winograd),
         cmocka_unit_test(other_kernels_and_tiny_extents_are_not),
         cmocka_unit_test(units_cover_the_output),
-        cmocka_unit_test(lanes_are_channels_where_there_are_few_tiles),
+        cmocka_unit_test(lanes_are_channels_where_there_are_many),
         cmocka_unit_test(large_convolutions_are_sums_of_products),
         cmocka_unit_test(scratch_memory_is_bounded),
         cmocka_unit_test(frequencies_are_an_odd_number_of_vectors_apart),

@@ -11,37 +11,38 @@ enum {
     MOST_LINE = 64,                  /* tiles of several rows in a plane, whose frequencies stay in a cache */
     PACKED_FLOATS = 1536 * 1024,     /* of weights transformed together */
     FEWEST_OUTPUTS = 28,             /* but not fewer of a round */
-    MOST_TILES = 288,                /* deep: of all images, */
-    FIELD_FLOATS = 2048 * 1024,      /* and of the frequencies that are read; */
-    FIELD_FLOATS_DW = 8192 * 1024,   /* of backward weights, which reads them in order */
+    FIELD_FLOATS = 2048 * 1024,      /* deep: of a slab's frequencies of what is read */
     WANTED_PARTS = 16,               /* of backward weights, so that many threads have work */
     CACHED_FLOATS = 256 * 1024,      /* of tensors that a cache may hold */
 };
 
 /* Cycles of one thread, on Zen 4 with vectors of 16 floats. */
-static const double vector_cycles = 1.1; /* a multiply-add of a vector */
-static const double plane_cycles = 220;  /* transforms of H and W: of a vector of tiles and a plane, */
-static const double depth_cycles = 800;  /* and that of D: of a layer */
-static const double weight_cycles = 0.5; /* reading a weight, for a run */
-static const double sum_cycles = 3.7;    /* a weight's sum over lanes, for a run */
-static const double pack_cycles = 250;   /* of a pair of channels: the transform of its weights, */
-static const double unpack_cycles = 200; /* and of their gradients */
-static const double value_cycles = 15;   /* of a vector from or to memory */
+static const double vector_cycles = 1.05; /* a multiply-add of a vector */
+static const double plane_cycles = 210;   /* transforms of H and W: of a vector of tiles and a plane, */
+static const double depth_cycles = 1500;  /* and that of D: of a layer */
+static const double weight_cycles = 0.07; /* reading a weight, for a run */
+static const double sum_cycles = 3.8;     /* a weight's sum over lanes, for a run */
+static const double pack_cycles = 270;    /* of a pair of channels: the transform of its weights, */
+static const double unpack_cycles = 100;  /* and of their gradients */
+static const double value_cycles = 15;    /* of a vector from or to memory */
 
-/* The same where lanes are channels. */
-static const double deep_vector_cycles = 1.4; /* a multiply-add of a vector */
-static const double deep_tile_cycles = 2000;  /* of a tile of a vector of channels, to or from frequencies */
-static const double deep_weight_cycles = 9;   /* of a vector of weights or of their frequencies */
-
-/* Weights of a pair of channels. */
-static int64_t weights_of(const sn_winograd_plan *plan)
-{
-    return plan->kernel * plan->kernel * plan->kernel;
-}
+/* The same where lanes are channels: of one slab; of several, which push each other out of caches; of several of
+ * backward weights, which reads them in order. */
+static const double deep_vector_cycles[3] = {1.1, 1.18, 1.1}; /* a multiply-add of a vector */
+static const double deep_tile_cycles[3] = {2300, 3600,
+                                           2800}; /* a tile's transform, of a vector of channels */
+static const double deep_weight_cycles = 29;      /* of a vector of weights, fetched and transformed, */
+static const double deep_pair_cycles = 520;       /* and of all those of an input channel */
+static const double deep_sum_cycles = 3;          /* of a vector of sums of backward weights */
 
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }
 
 static double vectors_of(int64_t lanes)
@@ -185,22 +186,33 @@ static int64_t deep_floats(const sn_winograd_plan *plan)
     return SN_WINOGRAD_FREQUENCIES * frequency;
 }
 
+/* Deep: even slabs, the largest whose frequencies stay in a cache. False where not even one layer's do. */
+static bool choose_slab(sn_winograd_plan *plan)
+{
+    const int64_t layers = plan->images * sn_winograd_layers(plan);
+    plan->slab = layers;
+    for (int64_t slabs = 2; deep_floats(plan) > FIELD_FLOATS && plan->slab > 1; slabs++)
+        plan->slab = sn_conv_parts(layers, slabs);
+    return deep_floats(plan) <= FIELD_FLOATS;
+}
+
+static int64_t deep_slabs(const sn_winograd_plan *plan)
+{
+    return sn_conv_parts(plan->images * sn_winograd_layers(plan), plan->slab);
+}
+
 /* Cycles where lanes are channels. */
 static double deep_cost(const sn_winograd_plan *plan)
 {
-    double tiles = (double)(plan->images * plan->tiles), in = (double)plan->in_channels;
-    double vectors = vectors_of(plan->out_channels);
-    double times = plan->is_dw ? 1 : (double)sn_winograd_slabs(plan); /* weights are transformed */
-    return deep_tile_cycles * tiles * (vectors_of(plan->in_channels) + vectors) +
-           deep_weight_cycles * (double)(SN_WINOGRAD_FREQUENCIES + weights_of(plan)) * in * vectors * times +
-           deep_vector_cycles * SN_WINOGRAD_FREQUENCIES * tiles * in * vectors;
-}
-
-/* Whether the frequencies of the tensors that are read stay in a cache. */
-static bool deep_fits(const sn_winograd_plan *plan)
-{
-    return plan->images * plan->tiles <= MOST_TILES &&
-           deep_floats(plan) <= (plan->is_dw ? FIELD_FLOATS_DW : FIELD_FLOATS);
+    const int64_t slabs = deep_slabs(plan);
+    const int which = slabs == 1 ? 0 : plan->is_dw ? 2 : 1;
+    double tiles = (double)(plan->images * plan->tiles), vectors = vectors_of(plan->out_channels);
+    double of_slab = deep_weight_cycles * (double)sn_winograd_taps(plan) + deep_pair_cycles;
+    if (plan->is_dw)
+        of_slab += deep_sum_cycles * SN_WINOGRAD_FREQUENCIES;
+    double pair = of_slab * (double)slabs + deep_vector_cycles[which] * SN_WINOGRAD_FREQUENCIES * tiles;
+    return deep_tile_cycles[which] * tiles * (vectors_of(plan->in_channels) + vectors) +
+           pair * (double)plan->in_channels * vectors;
 }
 
 bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycles)
@@ -220,31 +232,39 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
         once = unpack_cycles * (double)plan->partials;
     }
     double cost = cost_of(plan) + once * pairs_of(plan);
-    plan->deep = deep_fits(plan) && deep_cost(plan) < cost;
+    plan->deep = choose_slab(plan) && deep_cost(plan) < cost;
+    if (plan->deep && plan->is_dw)
+        plan->partials = deep_slabs(plan);
     cost += value_cycles * far_values(plan) / SN_WINOGRAD_LANES;
     return (plan->deep ? deep_cost(plan) : cost) < cycles;
 }
 
-/* Deep: a chunk's weights, their frequencies, and a block's outputs in frequencies and voxels. */
+/* Deep: a block's weights, some of them as they are, its outputs in frequencies and voxels; or its sums. */
 static size_t deep_scratch(const sn_winograd_plan *plan)
 {
-    const int64_t voxels = plan->images * plan->extent[0] * plan->extent[1] * plan->extent[2];
-    int64_t frequency = sn_winograd_frequency(SN_WINOGRAD_CHUNK, SN_WINOGRAD_BLOCK) +
-                        sn_winograd_frequency(SN_WINOGRAD_SLAB, SN_WINOGRAD_BLOCK);
-    int64_t weights = SN_WINOGRAD_CHUNK * weights_of(plan);
-    return (size_t)(SN_WINOGRAD_FREQUENCIES * frequency + (weights + voxels) * SN_WINOGRAD_BLOCK) *
-           sizeof(float);
+    const int64_t planes = SN_WINOGRAD_INPUT * plan->extent[1] * plan->extent[2] * SN_WINOGRAD_LANES;
+    int64_t gathered = sn_winograd_taps(plan) * sn_winograd_frequency(SN_WINOGRAD_CHUNK, SN_WINOGRAD_LANES);
+    int64_t frequency = sn_winograd_frequency(sn_winograd_deep_depth(plan), SN_WINOGRAD_LANES) +
+                        sn_winograd_deep_frequency(plan, SN_WINOGRAD_LANES);
+    int64_t floats = gathered + SN_WINOGRAD_FREQUENCIES * frequency + planes;
+    if (plan->is_dw) {
+        gathered = sn_winograd_taps(plan) * sn_winograd_frequency(SN_WINOGRAD_CHUNK_DW, SN_WINOGRAD_BLOCK);
+        frequency = sn_winograd_frequency(sn_winograd_deep_rows(plan), SN_WINOGRAD_BLOCK);
+        floats = larger(planes, gathered + SN_WINOGRAD_FREQUENCIES * frequency);
+    }
+    return (size_t)floats * sizeof(float);
 }
 
-/* Of backward weights: the partial sums. Else: the frequencies of a round's weights, which leave some room
+/* Deep: frequencies, and where dw is summed apart from them. Else, of backward weights: the partial sums. Else: the frequencies of a round's weights, which leave some room
  * between blocks. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan)
 {
     if (plan->deep)
-        return (size_t)deep_floats(plan) * sizeof(float);
+        return (size_t)(deep_floats(plan) + (plan->partials > 1 ? sn_winograd_weights(plan) : 0)) *
+               sizeof(float);
     int64_t floats = 0;
     if (plan->partials > 1)
-        floats = plan->partials * plan->in_channels * plan->out_channels * weights_of(plan);
+        floats = plan->partials * plan->in_channels * plan->out_channels * sn_winograd_taps(plan);
     if (!plan->is_dw) {
         int64_t rows = sn_conv_parts(plan->out_channels, plan->rounds);
         int64_t blocks =
@@ -261,6 +281,8 @@ size_t sn_winograd_scratch(const sn_winograd_plan *plan)
     int64_t rows = plan->group < 4 ? 4 : plan->group;
     /* Sums take whole vectors: less than half of each is empty but in small blocks. */
     int64_t sums = plan->is_dw ? SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block + 6) : 0;
-    return (size_t)(sn_winograd_pixels(plan) + sn_winograd_planes(plan) + frequency_floats(plan) + sums) *
+    int64_t floats = sn_winograd_pixels(plan) + sn_winograd_planes(plan) + frequency_floats(plan) + sums;
+    /* Or a block's weights. */
+    return (size_t)larger(floats, sn_winograd_taps(plan) * plan->in_block * SN_WINOGRAD_LANES) *
            sizeof(float);
 }

@@ -26,9 +26,11 @@ enum {
     SN_WINOGRAD_MAX_KERNEL = 5,
     SN_WINOGRAD_MAX_TILE = 4,
     SN_WINOGRAD_FEWEST_ROWS = 6, /* output channels of a block of the inner kernel, for any vectors */
-    SN_WINOGRAD_SLAB = 36,       /* deep: tiles that are multiplied together, at most */
-    SN_WINOGRAD_BLOCK = 32,      /* deep: output channels of a unit of work, at most */
-    SN_WINOGRAD_CHUNK = 16,      /* deep: input channels whose weights are worked on together */
+    SN_WINOGRAD_BLOCK = 32,      /* deep, backward weights: output channels of a unit of work, at most, */
+    SN_WINOGRAD_ROWS = 64,       /* and its input channels, */
+    SN_WINOGRAD_CHUNK_DW = 16,   /* of which so many are worked on together in the end */
+    SN_WINOGRAD_CHUNK = 32,      /* deep: input channels whose weights are gathered together, */
+    SN_WINOGRAD_DEPTH = 256,     /* and multiplied together, at most */
     SN_WINOGRAD_LANES = 16, /* memory is laid out for vectors of so many floats, whatever the processor's */
 };
 
@@ -38,9 +40,10 @@ enum {
  * each its rows of tiles, in each the tiles along W, of which both phases are worked on together, first those of phase 0,
  * then those of phase 1.
  *
- * Where lanes are channels ("deep": few tiles, many channels), all tiles are one unit. The frequencies of the input,
- * (216, tiles, channels), are shared by all threads; weights are transformed a few channels at a time, just before they
- * are used.
+ * Where lanes are channels ("deep": many channels), the work is cut into slabs of whole layers of tiles, one after the
+ * other. The frequencies of a slab's input, (216, tiles, channels), are shared by all threads. Each of them transforms the
+ * weights of a vector of output channels, multiplies all tiles of each frequency with them, and transforms the outputs.
+ * Backward weights multiplies the frequencies of x and dy, and transforms the sums of each slab.
  */
 typedef struct sn_winograd_plan {
     int kernel, tile; /* weights, and outputs of a tile, along an axis: 3, 4 or 5, 2 */
@@ -53,8 +56,9 @@ typedef struct sn_winograd_plan {
     int64_t tiles_z, tiles_y;     /* of a sub-grid */
     int64_t sub_tiles_x, tiles_x; /* of a row of a sub-grid, of its sub-grids along W together */
     bool is_dw;                   /* backward weights */
-    bool deep;                    /* of what follows only `tiles` is used then */
+    bool deep;                    /* of what follows only `tiles`, `slab` and `partials` are used then */
     int64_t tiles;                /* of an image, in all sub-grids */
+    int64_t slab;                 /* layers of tiles that are worked on together, at most */
     int64_t unit_z, unit_y;
     int64_t units_z, units_y; /* of a sub-grid */
     int64_t in_block;         /* input channels transformed together */
@@ -63,7 +67,7 @@ typedef struct sn_winograd_plan {
     int64_t sub_row;  /* floats of a sub-grid's row of pixels in scratch memory, zeros around it included */
     int64_t row;      /* of all of them */
     int64_t line;     /* floats of one frequency of a layer of tiles there */
-    int64_t partials; /* backward weights: sums formed apart, then added in order; else 0 */
+    int64_t partials; /* backward weights: sums formed apart, then added in order; deep: slabs; else 0 */
 } sn_winograd_plan;
 
 /**
@@ -88,17 +92,22 @@ static inline int64_t sn_winograd_frequency(int64_t rows, int64_t row)
     return (vectors | 1) * SN_WINOGRAD_LANES;
 }
 
+/** Weights of a pair of channels. */
+static inline int64_t sn_winograd_taps(const sn_winograd_plan *plan)
+{
+    return plan->kernel * plan->kernel * plan->kernel;
+}
+
 /** Weights of all pairs of channels. */
 static inline int64_t sn_winograd_weights(const sn_winograd_plan *plan)
 {
-    return plan->kernel * plan->kernel * plan->kernel * plan->weight_tap;
+    return sn_winograd_taps(plan) * plan->weight_tap;
 }
 
-/** Deep: the same of all tiles of so many channels. */
-static inline int64_t sn_winograd_deep_frequency(const sn_winograd_plan *plan, int64_t channels)
+/** Deep: input channels whose weights are multiplied together. */
+static inline int64_t sn_winograd_deep_depth(const sn_winograd_plan *plan)
 {
-    int64_t lanes = (channels + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES * SN_WINOGRAD_LANES;
-    return sn_winograd_frequency(plan->images * plan->tiles, lanes);
+    return plan->in_channels < SN_WINOGRAD_DEPTH ? plan->in_channels : SN_WINOGRAD_DEPTH;
 }
 
 /** Deep: layers of tiles of an image, those of each phase along D after each other. */
@@ -107,10 +116,23 @@ static inline int64_t sn_winograd_layers(const sn_winograd_plan *plan)
     return plan->dilation * plan->tiles_z;
 }
 
-/** Deep: all tiles are multiplied in so many parts. */
-static inline int64_t sn_winograd_slabs(const sn_winograd_plan *plan)
+/** Deep: tiles of one of them. */
+static inline int64_t sn_winograd_layer_tiles(const sn_winograd_plan *plan)
 {
-    return (plan->images * plan->tiles + SN_WINOGRAD_SLAB - 1) / SN_WINOGRAD_SLAB;
+    return plan->tiles / sn_winograd_layers(plan);
+}
+
+/** Deep: floats of one frequency of a slab's tiles of so many channels. */
+static inline int64_t sn_winograd_deep_frequency(const sn_winograd_plan *plan, int64_t channels)
+{
+    int64_t lanes = (channels + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES * SN_WINOGRAD_LANES;
+    return sn_winograd_frequency(plan->slab * sn_winograd_layer_tiles(plan), lanes);
+}
+
+/** Deep, backward weights: input channels of a unit of work, at most. */
+static inline int64_t sn_winograd_deep_rows(const sn_winograd_plan *plan)
+{
+    return plan->in_channels < SN_WINOGRAD_ROWS ? plan->in_channels : SN_WINOGRAD_ROWS;
 }
 
 /** Units of work: of each image, phase along D, phase along H, layers and rows of tiles. */

@@ -1,6 +1,7 @@
 /* Convolution forward and backward data by Winograd's algorithm; see winograd_plan.h. */
 #include "backend/cpu/kernels/winograd.h"
 #include "backend/cpu/kernels/conv_block.h"
+#include "backend/cpu/kernels/lanes.h"
 #include "backend/cpu/kernels/winograd_run.h"
 #include "base/memory.h"
 
@@ -35,40 +36,39 @@ static float *packed_at(const winograd_job *job, int64_t block, int64_t first, i
     return job->packed + first * job->rows + count * block_row(job, block) + before * LANES;
 }
 
-/* w[t], lane r: weight t of row r, in the order in which it is applied to the input. */
-static void gather_weights(vf w[], const sn_winograd_plan *plan, const float *from, int64_t rows)
+/* Frequencies of the weights of LANES rows, in the order in which they are applied to the input. */
+static void transform_weights(float *to, int64_t frequency, const sn_winograd_plan *plan, const float *w,
+                              int64_t tap)
 {
-    const int taps = plan->kernel * plan->kernel * plan->kernel;
-    for (int t = 0; t < taps; t++, from += plan->weight_tap) {
-        vf row = {0};
-        if (plan->weight_out == 1)
-            row = vf_load(from);
-        else
-            for (int r = 0; r < LANES; r++)
-                row[r] = r < rows ? from[r * plan->weight_out] : 0;
-        w[plan->mirrored ? taps - 1 - t : t] = row;
-    }
+    const float *first = plan->mirrored ? w + (sn_winograd_taps(plan) - 1) * tap : w;
+    if (plan->kernel == 3)
+        winograd_kernel(3, to, frequency, first, plan->mirrored ? -tap : tap);
+    else
+        winograd_kernel(5, to, frequency, first, plan->mirrored ? -tap : tap);
 }
 
-/* Weights of one block and of the input channels from `first` on, as the block kernel reads them. */
-static void pack_weights(const winograd_job *job, int64_t block, int64_t first)
+/* Weights of one block and of the input channels from `first` on, as the block kernel reads them. Where rows lie apart,
+ * they are brought together first: (K^3, channels, lanes). */
+static void pack_weights(const winograd_job *job, int64_t block, int64_t first, float *scratch)
 {
     const sn_winograd_plan *plan = job->plan;
     const int64_t row = block_row(job, block), rows = block_row(job, block + 1) - row;
     const int64_t rest = plan->in_channels - first, count = rest < plan->in_block ? rest : plan->in_block;
-    const int64_t frequency = packed_frequency(job);
-    const float *from = job->w + (job->first_row + row) * plan->weight_out + first * plan->weight_in;
+    const int64_t frequency = packed_frequency(job), lanes = sn_conv_parts(rows, LANES) * LANES;
+    const float *w = job->w + (job->first_row + row) * plan->weight_out + first * plan->weight_in;
     float *to = packed_at(job, block, first, count);
-    for (int64_t i = 0; i < count; i++, from += plan->weight_in)
-        for (int64_t r = 0; r < rows;
-             r += LANES) { /* what is written past the rows, the next ones overwrite */
-            vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL];
-            gather_weights(w, plan, from + r * plan->weight_out, rows - r);
-            if (plan->kernel == 3)
-                winograd_kernel(3, to + i * rows + r, frequency, w);
-            else
-                winograd_kernel(5, to + i * rows + r, frequency, w);
-        }
+    int64_t channel = plan->weight_in, tap = plan->weight_tap;
+    if (plan->weight_out != 1) {
+        for (int64_t t = 0; t < sn_winograd_taps(plan); t++, w += plan->weight_tap)
+            sn_to_lanes(scratch + t * count * lanes, lanes, rows, w, plan->weight_out, count,
+                        plan->weight_tap);
+        w = scratch;
+        channel = lanes;
+        tap = count * lanes;
+    }
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t r = 0; r < rows; r += LANES) /* what is written past the rows, the next ones overwrite */
+            transform_weights(to + i * rows + r, frequency, plan, w + i * channel + r, tap);
 }
 
 /* The third axis: from all frequencies of `count` tiles to those of planes, (36, line) each. */
@@ -252,7 +252,7 @@ static void run_round(const winograd_job *job, float *scratch)
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t block = 0; block < job->blocks; block++)
         for (int64_t i = 0; i < plan->in_channels; i += plan->in_block)
-            pack_weights(job, block, i);
+            pack_weights(job, block, i, scratch);
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t u = 0; u < sn_winograd_units(plan); u++)
         for (int64_t g = 0; g < job->groups; g++) {

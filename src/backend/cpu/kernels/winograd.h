@@ -69,18 +69,20 @@ SN_INLINE void winograd_gradient(const int tile, const vf y[], vf v[6])
 /* u = G g: 3 or 5 weights. */
 SN_INLINE void winograd_weights(const int kernel, const vf g[], vf u[6])
 {
-    vf even_a = g[0] + WINOGRAD_A2 * g[2], odd_a = g[1], even_b = g[0] + WINOGRAD_B2 * g[2], odd_b = g[1];
+    vf even_a = WINOGRAD_GA * g[0] + (WINOGRAD_GA * WINOGRAD_A2) * g[2];
+    vf even_b = WINOGRAD_GB * g[0] + (WINOGRAD_GB * WINOGRAD_B2) * g[2];
+    vf odd_a = (WINOGRAD_GA * WINOGRAD_A) * g[1], odd_b = (WINOGRAD_GB * WINOGRAD_B) * g[1];
     if (kernel == 5) {
-        even_a += (WINOGRAD_A2 * WINOGRAD_A2) * g[4];
-        even_b += (WINOGRAD_B2 * WINOGRAD_B2) * g[4];
-        odd_a += WINOGRAD_A2 * g[3];
-        odd_b += WINOGRAD_B2 * g[3];
+        even_a += (WINOGRAD_GA * WINOGRAD_A2 * WINOGRAD_A2) * g[4];
+        even_b += (WINOGRAD_GB * WINOGRAD_B2 * WINOGRAD_B2) * g[4];
+        odd_a += (WINOGRAD_GA * WINOGRAD_A * WINOGRAD_A2) * g[3];
+        odd_b += (WINOGRAD_GB * WINOGRAD_B * WINOGRAD_B2) * g[3];
     }
     u[0] = WINOGRAD_G0 * g[0];
-    u[1] = WINOGRAD_GA * (even_a + WINOGRAD_A * odd_a);
-    u[2] = WINOGRAD_GA * (even_a - WINOGRAD_A * odd_a);
-    u[3] = WINOGRAD_GB * (even_b + WINOGRAD_B * odd_b);
-    u[4] = WINOGRAD_GB * (even_b - WINOGRAD_B * odd_b);
+    u[1] = even_a + odd_a;
+    u[2] = even_a - odd_a;
+    u[3] = even_b + odd_b;
+    u[4] = even_b - odd_b;
     u[5] = g[kernel - 1];
 }
 
@@ -99,57 +101,71 @@ SN_INLINE void winograd_weights_back(const int kernel, const vf u[6], vf g[])
     g[kernel - 1] += u[5];
 }
 
-/* All frequencies of weights w (K^3): frequency f at to + f*frequency. */
-SN_INLINE void winograd_kernel(const int kernel, float *to, int64_t frequency, const vf w[])
+/* All frequencies of weights (K^3), `tap` floats apart: frequency f at to + f*frequency. */
+SN_INLINE void winograd_kernel(const int kernel, float *to, int64_t frequency, const float *w, int64_t tap)
 {
-    vf planes[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_PLANE];
-    for (int z = 0; z < kernel; z++) {
-        vf rows[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_INPUT];
+    enum { N = SN_WINOGRAD_INPUT };
+    vf planes[N][SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL];
+    for (int i = 0; i < kernel * kernel; i++) {
+        vf line[SN_WINOGRAD_MAX_KERNEL], u[N];
+        SN_UNROLL
+        for (int z = 0; z < kernel; z++)
+            line[z] = vf_load(w + (z * kernel * kernel + i) * tap);
+        winograd_weights(kernel, line, u);
+        SN_UNROLL
+        for (int z = 0; z < N; z++)
+            planes[z][i] = u[z];
+    }
+    for (int z = 0; z < N; z++) {
+        vf rows[SN_WINOGRAD_MAX_KERNEL][N];
+        SN_UNROLL
         for (int y = 0; y < kernel; y++)
-            winograd_weights(kernel, w + kernel * (kernel * z + y), rows[y]);
-        for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
-            vf column[SN_WINOGRAD_MAX_KERNEL], u[SN_WINOGRAD_INPUT];
+            winograd_weights(kernel, planes[z] + kernel * y, rows[y]);
+        SN_UNROLL
+        for (int x = 0; x < N; x++) {
+            vf column[SN_WINOGRAD_MAX_KERNEL], u[N];
+            SN_UNROLL
             for (int y = 0; y < kernel; y++)
                 column[y] = rows[y][x];
             winograd_weights(kernel, column, u);
-            for (int y = 0; y < SN_WINOGRAD_INPUT; y++)
-                planes[z][y * SN_WINOGRAD_INPUT + x] = u[y];
+            SN_UNROLL
+            for (int y = 0; y < N; y++)
+                vf_store(to + ((z * N + y) * N + x) * frequency, u[y]);
         }
-    }
-    for (int f = 0; f < SN_WINOGRAD_PLANE; f++) {
-        vf line[SN_WINOGRAD_MAX_KERNEL], u[SN_WINOGRAD_INPUT];
-        for (int z = 0; z < kernel; z++)
-            line[z] = planes[z][f];
-        winograd_weights(kernel, line, u);
-        for (int z = 0; z < SN_WINOGRAD_INPUT; z++)
-            vf_store(to + (z * SN_WINOGRAD_PLANE + f) * frequency, u[z]);
     }
 }
 
-/* The gradients of weights w (K^3) from the sums of all frequencies, `frequency` floats apart. */
-SN_INLINE void winograd_kernel_back(const int kernel, vf w[], const float *sums, int64_t frequency)
+/* The gradients of weights (K^3), `tap` floats apart, from the sums of all frequencies, `frequency` floats apart. */
+SN_INLINE void winograd_kernel_back(const int kernel, float *w, int64_t tap, const float *sums,
+                                    int64_t frequency)
 {
-    vf planes[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_PLANE];
-    for (int f = 0; f < SN_WINOGRAD_PLANE; f++) {
-        vf u[SN_WINOGRAD_INPUT], g[SN_WINOGRAD_MAX_KERNEL];
-        for (int z = 0; z < SN_WINOGRAD_INPUT; z++)
-            u[z] = vf_load(sums + (z * SN_WINOGRAD_PLANE + f) * frequency);
-        winograd_weights_back(kernel, u, g);
-        for (int z = 0; z < kernel; z++)
-            planes[z][f] = g[z];
-    }
+    enum { N = SN_WINOGRAD_INPUT };
+    vf planes[SN_WINOGRAD_MAX_KERNEL][N][N];
+    for (int y = 0; y < N; y++)
+        for (int x = 0; x < N; x++) {
+            vf u[N], g[SN_WINOGRAD_MAX_KERNEL];
+            for (int z = 0; z < N; z++)
+                u[z] = vf_load(sums + ((z * N + y) * N + x) * frequency);
+            winograd_weights_back(kernel, u, g);
+            for (int z = 0; z < kernel; z++)
+                planes[z][y][x] = g[z];
+        }
     for (int z = 0; z < kernel; z++) {
-        vf rows[SN_WINOGRAD_MAX_KERNEL][SN_WINOGRAD_INPUT];
-        for (int x = 0; x < SN_WINOGRAD_INPUT; x++) {
-            vf column[SN_WINOGRAD_INPUT], g[SN_WINOGRAD_MAX_KERNEL];
-            for (int y = 0; y < SN_WINOGRAD_INPUT; y++)
-                column[y] = planes[z][y * SN_WINOGRAD_INPUT + x];
+        vf rows[SN_WINOGRAD_MAX_KERNEL][N];
+        for (int x = 0; x < N; x++) {
+            vf column[N], g[SN_WINOGRAD_MAX_KERNEL];
+            for (int y = 0; y < N; y++)
+                column[y] = planes[z][y][x];
             winograd_weights_back(kernel, column, g);
             for (int y = 0; y < kernel; y++)
                 rows[y][x] = g[y];
         }
-        for (int y = 0; y < kernel; y++)
-            winograd_weights_back(kernel, rows[y], w + kernel * (kernel * z + y));
+        for (int y = 0; y < kernel; y++) {
+            vf g[SN_WINOGRAD_MAX_KERNEL];
+            winograd_weights_back(kernel, rows[y], g);
+            for (int x = 0; x < kernel; x++)
+                vf_store(w + ((z * kernel + y) * kernel + x) * tap, g[x]);
+        }
     }
 }
 

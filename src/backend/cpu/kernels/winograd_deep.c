@@ -4,59 +4,80 @@
 #include "backend/cpu/kernels/product.h"
 #include "backend/cpu/kernels/winograd_run.h"
 
-_Static_assert(SN_PRODUCT_VECTORS *LANES <= SN_WINOGRAD_BLOCK,
-               "the plan's scratch memory is for blocks of so many lanes");
+/* Vectors of a unit of work. */
+enum { VECTORS = LANES == SN_WINOGRAD_LANES ? 1 : SN_PRODUCT_VECTORS };
 
-/* A block of output channels, with what it needs of a thread's scratch memory. */
+_Static_assert(VECTORS *LANES <= SN_WINOGRAD_LANES,
+               "the plan's scratch memory is for units of so many lanes");
+
+/* Output channels in some layers of tiles, with what they need of a thread's scratch memory. */
 typedef struct deep_unit {
     sn_deep_block block;
-    float *weights;   /* (channels of a chunk, K^3, lanes) */
-    winograd_lanes w; /* their frequencies: a chunk's channels in place of tiles */
-    winograd_lanes y;
-    float *volume; /* (voxels, LANES) */
+    int64_t first, layers; /* of all images */
+    int64_t slab;          /* the first layer whose inputs are transformed */
+    float *gathered;       /* (K^3, channels of a chunk, lanes) */
+    winograd_lanes w, y;   /* frequencies of weights: input channels in place of tiles; of outputs */
+    float *planes;         /* (planes of a tile, voxels, LANES) */
 } deep_unit;
 
-static deep_unit unit_of(const sn_winograd_plan *plan, int64_t blocks, int64_t index, float *scratch)
+/* Floats from one tap of a chunk's weights to the next. */
+static int64_t gathered_tap(void)
 {
-    const int64_t taps = plan->kernel * plan->kernel * plan->kernel;
-    deep_unit unit = {.block = sn_deep_block_of(plan->out_channels, blocks, index), .weights = scratch};
-    const int64_t lanes = unit.block.lanes;
-    unit.w.values = scratch + SN_WINOGRAD_CHUNK * taps * lanes;
-    unit.w.lanes = unit.y.lanes = lanes;
-    unit.w.frequency = sn_winograd_frequency(SN_WINOGRAD_CHUNK, lanes);
+    return sn_winograd_frequency(SN_WINOGRAD_CHUNK, SN_WINOGRAD_LANES);
+}
+
+static deep_unit unit_of(const sn_winograd_plan *plan, sn_deep_block block, float *scratch)
+{
+    deep_unit unit = {.block = block, .gathered = scratch};
+    unit.w.values = scratch + sn_winograd_taps(plan) * gathered_tap();
+    unit.w.lanes = unit.y.lanes = block.lanes;
+    unit.w.frequency = sn_winograd_frequency(sn_winograd_deep_depth(plan), SN_WINOGRAD_LANES);
     unit.y.values = unit.w.values + SN_WINOGRAD_FREQUENCIES * unit.w.frequency;
-    unit.y.frequency = sn_winograd_frequency(SN_WINOGRAD_SLAB, lanes);
-    unit.volume = unit.y.values + SN_WINOGRAD_FREQUENCIES * unit.y.frequency;
+    unit.y.frequency = sn_winograd_deep_frequency(plan, SN_WINOGRAD_LANES);
+    unit.planes = unit.y.values + SN_WINOGRAD_FREQUENCIES * unit.y.frequency;
     return unit;
 }
 
-/* The frequencies of the weights of the block and of input channels [first, first + count). */
-static void transform_weights(const deep_unit *unit, const sn_winograd_plan *plan, const float *w,
-                              int64_t first, int64_t count)
+/* One tap of the weights of `count` input channels of the block; what lies `next` floats further on is needed soon. */
+static void gather_tap(float *to, const sn_winograd_plan *plan, const sn_deep_block *block, const float *w,
+                       int64_t count, int64_t next)
 {
-    const int64_t taps = plan->kernel * plan->kernel * plan->kernel, lanes = unit->block.lanes;
-    const float *from = w + unit->block.first * plan->weight_out + first * plan->weight_in;
-    for (int64_t t = 0; t < taps; t++, from += plan->weight_tap)
-        for (int64_t i = 0; i < count; i++)
-            for (int64_t lane = 0; lane < lanes; lane++)
-                unit->weights[(i * taps + t) * lanes + lane] =
-                    lane < unit->block.count ? from[i * plan->weight_in + lane * plan->weight_out] : 0;
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t lane = 0; lane < lanes; lane += LANES) {
-            vf weight[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL];
-            for (int64_t t = 0; t < taps; t++)
-                weight[plan->mirrored ? taps - 1 - t : t] =
-                    vf_load(unit->weights + (i * taps + t) * lanes + lane);
-            float *to = unit->w.values + i * lanes + lane;
-            if (plan->kernel == 3)
-                winograd_kernel(3, to, unit->w.frequency, weight);
-            else
-                winograd_kernel(5, to, unit->w.frequency, weight);
+    if (plan->weight_out != 1) {
+        sn_to_lanes(to, block->lanes, block->count, w, plan->weight_out, count, next);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++, w += plan->weight_in)
+        for (int64_t lane = 0; lane < block->lanes; lane += LANES) {
+            vf_store(to + i * block->lanes + lane, vf_load(w + lane));
+            __builtin_prefetch(w + lane + next, 0, 2);
         }
 }
 
-/* The outputs of one tile of a vector of channels, into `volume`. */
-SN_INLINE void output_tile(const int tile, float *volume, const sn_winograd_plan *plan,
+/* Weights of the block and of input channels [first, first + count). */
+static void gather_weights(const deep_unit *unit, const sn_winograd_plan *plan, const float *w, int64_t first,
+                           int64_t count)
+{
+    w += unit->block.first * plan->weight_out + first * plan->weight_in;
+    for (int64_t t = 0; t < sn_winograd_taps(plan); t++, w += plan->weight_tap)
+        gather_tap(unit->gathered + t * gathered_tap(), plan, &unit->block, w, count,
+                   winograd_next_tap(plan, t, SN_WINOGRAD_CHUNK));
+}
+
+/* Their frequencies, from `to` on. */
+static void transform_weights(const deep_unit *unit, const sn_winograd_plan *plan, float *to, int64_t count)
+{
+    const int64_t tap = plan->mirrored ? -gathered_tap() : gathered_tap();
+    const float *first =
+        unit->gathered + (plan->mirrored ? (sn_winograd_taps(plan) - 1) * gathered_tap() : 0);
+    for (int64_t v = 0; v < count * unit->block.lanes; v += LANES)
+        if (plan->kernel == 3)
+            winograd_kernel(3, to + v, unit->w.frequency, first + v, tap);
+        else
+            winograd_kernel(5, to + v, unit->w.frequency, first + v, tap);
+}
+
+/* The outputs of one tile of a vector of channels, into planes. */
+SN_INLINE void output_tile(const int tile, float *space, const sn_winograd_plan *plan,
                            const winograd_place *place, const float *m, int64_t frequency)
 {
     enum { N = SN_WINOGRAD_INPUT };
@@ -81,7 +102,7 @@ SN_INLINE void output_tile(const int tile, float *volume, const sn_winograd_plan
                 rows[y][x] = d[y];
         }
         for (int y = 0; y < tile; y++) {
-            float *line = winograd_line_of(volume, plan, place, z, y);
+            float *line = winograd_line_of(space, plan, place, z, y);
             vf d[SN_WINOGRAD_MAX_TILE];
             winograd_output(tile, rows[y], d);
             for (int x = 0; x < tile && line != NULL; x++)
@@ -91,122 +112,112 @@ SN_INLINE void output_tile(const int tile, float *volume, const sn_winograd_plan
     }
 }
 
-/* The block's channels of one image, and where they are put together. */
-static float *volume_of(const deep_unit *unit, const sn_winograd_plan *plan, int64_t image, int64_t lane)
+/* Input channels [first, first + count): their part of all outputs' frequencies. */
+static void multiply(const sn_winograd_plan *plan, const winograd_lanes *x, const deep_unit *unit,
+                     int64_t first, int64_t count)
 {
-    return unit->volume + (lane * plan->images + image * LANES) * winograd_voxels(plan);
-}
-
-/* The outputs of tiles [first, first + count) of all images. */
-static void output_tiles(const deep_unit *unit, const sn_winograd_plan *plan, int64_t first, int64_t count)
-{
-    for (int64_t lane = 0; lane < unit->block.lanes; lane += LANES)
-        for (int64_t t = 0; t < count; t++) {
-            const float *m = unit->y.values + t * unit->y.lanes + lane;
-            float *volume = volume_of(unit, plan, (first + t) / plan->tiles, lane);
-            winograd_place place = winograd_place_of(plan, (first + t) % plan->tiles, 0, plan->tile);
-            if (plan->tile == 4)
-                output_tile(4, volume, plan, &place, m, unit->y.frequency);
-            else
-                output_tile(2, volume, plan, &place, m, unit->y.frequency);
-        }
-}
-
-/* Multiply tiles [first, first + count) with the weights of all input channels. */
-static void multiply(const sn_cpu_call *call, const sn_winograd_plan *plan, const winograd_lanes *x,
-                     const deep_unit *unit, int64_t first, int64_t count)
-{
-    for (int64_t i = 0; i < plan->in_channels; i += SN_WINOGRAD_CHUNK) {
-        int64_t rest = plan->in_channels - i, channels = rest < SN_WINOGRAD_CHUNK ? rest : SN_WINOGRAD_CHUNK;
-        transform_weights(unit, plan, call->in[1], i, channels);
-        for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++) {
-            const sn_product product = {.rows = count,
-                                        .depth = channels,
-                                        .vectors = unit->block.vectors,
-                                        .a = x->values + f * x->frequency + first * x->lanes + i,
-                                        .a_row = x->lanes,
-                                        .a_depth = 1,
-                                        .b = unit->w.values + f * unit->w.frequency,
-                                        .b_depth = unit->w.lanes,
-                                        .c = unit->y.values + f * unit->y.frequency,
-                                        .c_row = unit->y.lanes,
-                                        .add = i > 0};
-            SN_PRODUCT_RUN(&product);
-        }
+    const float *first_tile =
+        x->values + (unit->first - unit->slab) * sn_winograd_layer_tiles(plan) * x->lanes;
+    for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++) {
+        const sn_product product = {.rows = unit->layers * sn_winograd_layer_tiles(plan),
+                                    .depth = count,
+                                    .vectors = unit->block.vectors,
+                                    .a = first_tile + f * x->frequency + first,
+                                    .a_row = x->lanes,
+                                    .a_depth = 1,
+                                    .b = unit->w.values + f * unit->w.frequency,
+                                    .b_depth = unit->w.lanes,
+                                    .c = unit->y.values + f * unit->y.frequency,
+                                    .c_row = unit->y.lanes,
+                                    .add = first > 0};
+        SN_PRODUCT_RUN(&product);
     }
 }
 
-/* The outputs of a layer of tiles, which are whole planes of an image, to their places in y. */
-static void write_layer(const deep_unit *unit, const sn_winograd_plan *plan, int64_t layer, float *y)
+/* A layer of tiles, which are whole planes of an image, of a vector of channels. */
+static void output_layer(const deep_unit *unit, const sn_winograd_plan *plan, int64_t layer, int64_t lane,
+                         float *y)
 {
     const int64_t plane = plan->extent[1] * plan->extent[2], voxels = winograd_voxels(plan);
-    const int64_t layers = sn_winograd_layers(plan), image = layer / layers;
-    winograd_place place = winograd_place_of(plan, layer % layers * (plan->tiles / layers), 0, plan->tile);
-    for (int64_t lane = 0; lane < unit->block.count; lane += LANES) {
-        int64_t channel = image * plan->out_channels + unit->block.first + lane;
-        int64_t rest = unit->block.count - lane;
-        for (int z = 0; z < plan->tile && place.at[0][z] >= 0; z++)
-            sn_from_lanes(y + channel * voxels + place.at[0][z] * plane, voxels, rest < LANES ? rest : LANES,
-                          volume_of(unit, plan, image, lane) + place.at[0][z] * plane * LANES, LANES, plane,
-                          false);
+    const int64_t layers = sn_winograd_layers(plan), tiles = sn_winograd_layer_tiles(plan);
+    const int64_t first = layer % layers * tiles, rest = unit->block.count - lane;
+    const float *m = unit->y.values + (layer - unit->first) * tiles * unit->y.lanes + lane;
+    winograd_place place;
+    for (int64_t t = 0; t < tiles; t++, m += unit->y.lanes) {
+        place = winograd_place_of(plan, first + t, 0, plan->tile);
+        if (plan->tile == 4)
+            output_tile(4, unit->planes, plan, &place, m, unit->y.frequency);
+        else
+            output_tile(2, unit->planes, plan, &place, m, unit->y.frequency);
     }
+    y += (layer / layers * plan->out_channels + unit->block.first + lane) * voxels;
+    for (int z = 0; z < plan->tile && place.at[0][z] >= 0; z++)
+        sn_from_lanes(y + place.at[0][z] * plane, voxels, rest < LANES ? rest : LANES,
+                      unit->planes + z * plane * LANES, LANES, plane, false);
 }
 
-/* Layers [begin, end) of tiles of all images. */
 static void run_unit(const sn_cpu_call *call, const sn_winograd_plan *plan, const winograd_lanes *x,
-                     const deep_unit *unit, int64_t begin, int64_t end)
+                     const deep_unit *unit)
 {
-    const int64_t of_layer = plan->tiles / sn_winograd_layers(plan), tiles = (end - begin) * of_layer;
-    const int64_t slabs = sn_conv_parts(tiles, SN_WINOGRAD_SLAB);
-    for (int64_t s = 0; s < slabs; s++) {
-        int64_t first = sn_conv_split(tiles, slabs, s), count = sn_conv_split(tiles, slabs, s + 1) - first;
-        multiply(call, plan, x, unit, begin * of_layer + first, count);
-        output_tiles(unit, plan, begin * of_layer + first, count);
+    const int64_t depth = sn_winograd_deep_depth(plan);
+    for (int64_t first = 0; first < plan->in_channels; first += depth) {
+        int64_t end = first + depth < plan->in_channels ? first + depth : plan->in_channels;
+        for (int64_t i = first; i < end; i += SN_WINOGRAD_CHUNK) {
+            int64_t count = end - i < SN_WINOGRAD_CHUNK ? end - i : SN_WINOGRAD_CHUNK;
+            gather_weights(unit, plan, call->in[1], i, count);
+            transform_weights(unit, plan, unit->w.values + (i - first) * unit->w.lanes, count);
+        }
+        multiply(plan, x, unit, first, end - first);
     }
-    for (int64_t layer = begin; layer < end; layer++)
-        write_layer(unit, plan, layer, call->out[0]);
+    for (int64_t layer = unit->first; layer < unit->first + unit->layers; layer++)
+        for (int64_t lane = 0; lane < unit->block.count; lane += LANES)
+            output_layer(unit, plan, layer, lane, call->out[0]);
 }
 
-/* What the threads share out: blocks of output channels by parts of the layers of tiles. Each output is summed in the
- * same order whatever they are. Weights are transformed for each slab of tiles anyway, so as many parts cost nothing;
- * then blocks may be smaller, and at last there may be more parts. */
-typedef struct deep_units {
-    int64_t blocks, parts;
-} deep_units;
-
-static deep_units choose_units(const sn_winograd_plan *plan, int64_t threads)
+/* What the threads share out: blocks of output channels by parts of a slab's layers of tiles. Each part transforms the
+ * weights for itself, which costs as much as to multiply some tiles. Each output is summed in the same order whatever
+ * they are. */
+static int64_t choose_parts(const sn_winograd_plan *plan, int64_t blocks, int64_t threads)
 {
-    const int64_t vectors = sn_conv_parts(plan->out_channels, LANES), slabs = sn_winograd_slabs(plan);
-    const int64_t layers = plan->images * sn_winograd_layers(plan);
-    deep_units units = {.blocks = sn_conv_parts(vectors, SN_PRODUCT_VECTORS)};
-    units.parts = sn_conv_parts(threads, units.blocks);
-    units.parts = units.parts < slabs ? units.parts : slabs;
-    int64_t wanted = sn_conv_parts(threads, units.parts);
-    wanted = wanted < vectors ? wanted : vectors;
-    units.blocks = wanted > units.blocks ? wanted : units.blocks;
-    units.parts = sn_conv_parts(threads, units.blocks);
-    units.parts = units.parts < layers ? units.parts : layers;
-    return units;
+    const int64_t weights = (18 + sn_winograd_taps(plan)) / 8; /* in tiles */
+    int64_t best = 0, least = 0;
+    for (int64_t parts = 1; parts <= plan->slab; parts++) {
+        int64_t tiles = sn_conv_parts(plan->slab, parts) * sn_winograd_layer_tiles(plan);
+        int64_t cost = sn_conv_parts(blocks * parts, threads) * (weights + tiles);
+        if (best == 0 || cost < least) {
+            least = cost;
+            best = parts;
+        }
+    }
+    return best;
+}
+
+/* Layers [first, first + count) of tiles of all images; for all threads of a parallel region. */
+static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, int64_t first, int64_t count,
+                     float *scratch)
+{
+    const winograd_lanes x = winograd_lanes_of(call->workspace, plan, plan->in_channels);
+    const int64_t blocks = sn_conv_parts(sn_conv_parts(plan->out_channels, LANES), VECTORS);
+    const int64_t parts = choose_parts(plan, blocks, call->threads);
+    winograd_deep_field(&x, plan, call->in[0], plan->in_channels, first, count, false, scratch);
+#pragma omp barrier
+#pragma omp for collapse(2) schedule(dynamic)
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t part = 0; part < parts; part++) {
+            deep_unit unit = unit_of(plan, sn_deep_block_of(plan->out_channels, blocks, b), scratch);
+            unit.slab = first;
+            unit.first = first + sn_conv_split(count, parts, part);
+            unit.layers = first + sn_conv_split(count, parts, part + 1) - unit.first;
+            run_unit(call, plan, &x, &unit);
+        }
 }
 
 void SN_CPU_NAME(sn_winograd_deep_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
-    const winograd_lanes x = winograd_lanes_of(call->workspace, plan, plan->in_channels);
-    const deep_units units = choose_units(plan, call->threads);
-    const int64_t layers = plan->images * sn_winograd_layers(plan);
+    const int64_t layers = plan->images * sn_winograd_layers(plan), slabs = sn_conv_parts(layers, plan->slab);
 #pragma omp parallel num_threads(call->threads)
-    {
-        float *scratch = sn_cpu_thread_scratch(call);
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t image = 0; image < plan->images; image++)
-            for (int64_t v = 0; v < x.lanes / LANES; v++)
-                winograd_deep_channels(&x, plan, call->in[0], plan->in_channels, image, v, false, scratch);
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t b = 0; b < units.blocks; b++)
-            for (int64_t part = 0; part < units.parts; part++) {
-                deep_unit unit = unit_of(plan, units.blocks, b, scratch);
-                run_unit(call, plan, &x, &unit, sn_conv_split(layers, units.parts, part),
-                         sn_conv_split(layers, units.parts, part + 1));
-            }
+    for (int64_t s = 0; s < slabs; s++) {
+        int64_t first = sn_conv_split(layers, slabs, s);
+        run_slab(call, plan, first, sn_conv_split(layers, slabs, s + 1) - first, sn_cpu_thread_scratch(call));
     }
 }

@@ -1,8 +1,8 @@
 /**
  * Winograd's transforms where lanes are channels: few tiles, many channels (see winograd_plan.h).
  *
- * A vector of channels of an image is first put into the order (voxels, lanes); its tiles lie anywhere in it,
- * whatever their extents.
+ * The planes of a layer of tiles, of a vector of channels, are first put into the order (planes, voxels, lanes); the tiles
+ * lie anywhere in them, whatever their extents.
  */
 #ifndef SN_BACKEND_CPU_WINOGRAD_DEEP_H
 #define SN_BACKEND_CPU_WINOGRAD_DEEP_H
@@ -21,6 +21,16 @@ static inline winograd_lanes winograd_lanes_of(float *values, const sn_winograd_
 {
     return (winograd_lanes){values, sn_winograd_deep_frequency(plan, channels),
                             sn_conv_parts(channels, LANES) * LANES};
+}
+
+/* Floats from tap t of weights to what should be fetched from memory meanwhile: a later tap, or, at the end, one of the
+ * first ones of the input channels that come `channels` later. */
+static inline int64_t winograd_next_tap(const sn_winograd_plan *plan, int64_t t, int64_t channels)
+{
+    const int64_t ahead = 4, taps = sn_winograd_taps(plan);
+    if (t + ahead < taps)
+        return ahead * plan->weight_tap;
+    return (ahead - taps) * plan->weight_tap + channels * plan->weight_in;
 }
 
 /* Where voxels of a tile lie along the axes; < 0: outside the grid. */
@@ -46,14 +56,14 @@ static inline winograd_place winograd_place_of(const sn_winograd_plan *plan, int
     return place;
 }
 
-/* A row of a tile in `volume` (voxels, lanes): NULL outside the grid. */
-static inline float *winograd_line_of(float *volume, const sn_winograd_plan *plan,
+/* Row y of plane z of a tile in `planes` (planes, voxels, lanes): NULL outside the grid. */
+static inline float *winograd_line_of(float *planes, const sn_winograd_plan *plan,
                                       const winograd_place *place, int z, int y)
 {
-    int64_t at_z = place->at[0][z], at_y = place->at[1][y];
-    if (at_z < 0 || at_y < 0)
+    int64_t at_y = place->at[1][y];
+    if (place->at[0][z] < 0 || at_y < 0)
         return NULL;
-    return volume + (at_z * plan->extent[1] + at_y) * plan->extent[2] * LANES;
+    return planes + (z * plan->extent[1] + at_y) * plan->extent[2] * LANES;
 }
 
 /* v = B' d of inputs, v = A d of gradients. */
@@ -65,9 +75,9 @@ SN_INLINE void winograd_line_forward(const int tile, const bool gradient, const 
         winograd_input(d, v);
 }
 
-/* All frequencies of one tile of a vector of channels. */
-SN_INLINE void winograd_tile(const int tile, const bool gradient, float *v, int64_t frequency, float *volume,
-                             const sn_winograd_plan *plan, const winograd_place *place)
+/* All frequencies of one tile of a vector of channels. Those of the next tile lie `next` floats further on. */
+SN_INLINE void winograd_tile(const int tile, const bool gradient, float *v, int64_t frequency, int64_t next,
+                             float *space, const sn_winograd_plan *plan, const winograd_place *place)
 {
     enum { N = SN_WINOGRAD_INPUT };
     const int lines = gradient ? tile : N;
@@ -75,7 +85,7 @@ SN_INLINE void winograd_tile(const int tile, const bool gradient, float *v, int6
     for (int z = 0; z < lines; z++) {
         vf rows[N][N];
         for (int y = 0; y < lines; y++) {
-            const float *line = winograd_line_of(volume, plan, place, z, y);
+            const float *line = winograd_line_of(space, plan, place, z, y);
             vf d[N];
             for (int x = 0; x < lines; x++)
                 d[x] =
@@ -97,31 +107,50 @@ SN_INLINE void winograd_tile(const int tile, const bool gradient, float *v, int6
             for (int z = 0; z < lines; z++)
                 d[z] = planes[z][y][x];
             winograd_line_forward(tile, gradient, d, u);
-            for (int z = 0; z < N; z++)
+            for (int z = 0; z < N; z++) {
                 vf_store(v + ((z * N + y) * N + x) * frequency, u[z]);
+                __builtin_prefetch(v + ((z * N + y) * N + x) * frequency + next, 1, 2);
+            }
         }
 }
 
-/* A vector of channels of one image of x, or of gradients, to its place in the field. `volume`: (voxels,
- * lanes) of scratch memory. */
-static void winograd_deep_channels(const winograd_lanes *field, const sn_winograd_plan *plan, const float *x,
-                                   int64_t channels, int64_t image, int64_t vector, bool gradient,
-                                   float *volume)
+/* A layer of tiles of a vector of channels, of x or of gradients, to its place in the field, which begins with layer
+ * `first`. `planes`: (6, voxels, lanes) of scratch memory. */
+static void winograd_deep_layer(const winograd_lanes *field, const sn_winograd_plan *plan, const float *x,
+                                int64_t channels, int64_t vector, int64_t layer, int64_t first, bool gradient,
+                                float *planes)
 {
-    const int64_t voxels = winograd_voxels(plan), first = vector * LANES, rest = channels - first;
-    sn_to_lanes(volume, LANES, rest < LANES ? rest : LANES, x + (image * channels + first) * voxels, voxels,
-                voxels, LANES * voxels);
-    for (int64_t t = 0; t < plan->tiles; t++) {
-        float *to = field->values + (image * plan->tiles + t) * field->lanes + first;
-        winograd_place place = winograd_place_of(plan, t, gradient ? 0 : plan->kernel / 2,
-                                                 gradient ? plan->tile : SN_WINOGRAD_INPUT);
+    const int64_t voxels = winograd_voxels(plan), plane = plan->extent[1] * plan->extent[2];
+    const int64_t layers = sn_winograd_layers(plan), tiles = sn_winograd_layer_tiles(plan);
+    const int64_t channel = vector * LANES, rest = channels - channel,
+                  before = gradient ? 0 : plan->kernel / 2;
+    const int count = gradient ? plan->tile : SN_WINOGRAD_INPUT;
+    float *to = field->values + (layer - first) * tiles * field->lanes + channel;
+    winograd_place place = winograd_place_of(plan, layer % layers * tiles, before, count);
+    x += (layer / layers * channels + channel) * voxels;
+    for (int z = 0; z < count; z++)
+        if (place.at[0][z] >= 0)
+            sn_to_lanes(planes + z * plane * LANES, LANES, rest < LANES ? rest : LANES,
+                        x + place.at[0][z] * plane, voxels, plane, plan->dilation * plane);
+    for (int64_t t = 0; t < tiles; t++, to += field->lanes) {
+        place = winograd_place_of(plan, layer % layers * tiles + t, before, count);
         if (gradient && plan->tile == 4)
-            winograd_tile(4, true, to, field->frequency, volume, plan, &place);
+            winograd_tile(4, true, to, field->frequency, field->lanes, planes, plan, &place);
         else if (gradient)
-            winograd_tile(2, true, to, field->frequency, volume, plan, &place);
+            winograd_tile(2, true, to, field->frequency, field->lanes, planes, plan, &place);
         else
-            winograd_tile(SN_WINOGRAD_INPUT, false, to, field->frequency, volume, plan, &place);
+            winograd_tile(SN_WINOGRAD_INPUT, false, to, field->frequency, field->lanes, planes, plan, &place);
     }
+}
+
+/* Layers [first, first + count) of tiles of all channels; for all threads of a parallel region, which do not wait. */
+static void winograd_deep_field(const winograd_lanes *field, const sn_winograd_plan *plan, const float *x,
+                                int64_t channels, int64_t first, int64_t count, bool gradient, float *planes)
+{
+#pragma omp for collapse(2) schedule(dynamic) nowait
+    for (int64_t layer = first; layer < first + count; layer++)
+        for (int64_t v = 0; v < field->lanes / LANES; v++)
+            winograd_deep_layer(field, plan, x, channels, v, layer, first, gradient, planes);
 }
 
 #endif

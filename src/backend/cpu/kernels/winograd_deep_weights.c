@@ -11,49 +11,86 @@ typedef struct weights_unit {
     sn_deep_block block;
     int64_t first, count; /* input channels */
     winograd_lanes sums;  /* input channels in place of tiles */
-    float *weights;       /* (channels, K^3, lanes) */
+    float *weights;       /* (K^3, channels of a chunk, lanes) */
 } weights_unit;
+
+/* Floats from one tap of a chunk's weights to the next. */
+static int64_t weights_tap(void)
+{
+    return sn_winograd_frequency(SN_WINOGRAD_CHUNK_DW, SN_WINOGRAD_BLOCK);
+}
 
 static weights_unit unit_of(const sn_winograd_plan *plan, int64_t blocks, int64_t index, int64_t first,
                             float *scratch)
 {
+    const int64_t most = sn_winograd_deep_rows(plan);
     weights_unit unit = {.block = sn_deep_block_of(plan->out_channels, blocks, index), .first = first};
-    int64_t rest = plan->in_channels - first;
-    unit.count = rest < SN_WINOGRAD_CHUNK ? rest : SN_WINOGRAD_CHUNK;
-    unit.sums = (winograd_lanes){scratch, sn_winograd_frequency(SN_WINOGRAD_CHUNK, unit.block.lanes),
-                                 unit.block.lanes};
+    unit.count = plan->in_channels - first < most ? plan->in_channels - first : most;
+    unit.sums = (winograd_lanes){scratch, sn_winograd_frequency(most, unit.block.lanes), unit.block.lanes};
     unit.weights = scratch + SN_WINOGRAD_FREQUENCIES * unit.sums.frequency;
     return unit;
 }
 
-/* From the sums of all frequencies to dw. */
-static void write_weights(const weights_unit *unit, const sn_winograd_plan *plan, float *dw)
+/* Gradients of `count` input channels from the sums of all frequencies. */
+static void transform_sums(const weights_unit *unit, const sn_winograd_plan *plan, const float *sums,
+                           int64_t count)
 {
-    const int64_t taps = plan->kernel * plan->kernel * plan->kernel, lanes = unit->block.lanes;
-    for (int64_t i = 0; i < unit->count; i++)
-        for (int64_t lane = 0; lane < lanes; lane += LANES) {
-            vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL];
-            const float *sums = unit->sums.values + i * lanes + lane;
-            if (plan->kernel == 3)
-                winograd_kernel_back(3, w, sums, unit->sums.frequency);
-            else
-                winograd_kernel_back(5, w, sums, unit->sums.frequency);
-            for (int64_t t = 0; t < taps; t++)
-                vf_store(unit->weights + (i * taps + t) * lanes + lane, w[t]);
-        }
-    for (int64_t t = 0; t < taps; t++)
-        for (int64_t i = 0; i < unit->count; i++)
-            for (int64_t lane = 0; lane < unit->block.count; lane++)
-                dw[t * plan->weight_tap + (unit->first + i) * plan->weight_in + unit->block.first + lane] +=
-                    unit->weights[(i * taps + t) * lanes + lane];
+    for (int64_t v = 0; v < count * unit->block.lanes; v += LANES)
+        if (plan->kernel == 3)
+            winograd_kernel_back(3, unit->weights + v, weights_tap(), sums + v, unit->sums.frequency);
+        else
+            winograd_kernel_back(5, unit->weights + v, weights_tap(), sums + v, unit->sums.frequency);
 }
 
+/* Where the gradients of a slab go: those of all but the last are summed apart, so that dw is added to once. */
+typedef struct weights_target {
+    float *dw, *partial; /* (K^3, I, O) */
+    bool first, last;    /* slab */
+} weights_target;
+
+/* The gradients of one tap of `count` output channels, which only this thread writes, from value `at` on; those at
+ * at + next are needed soon. */
+static void add_row(const weights_target *target, int64_t at, const float *from, int64_t count, int64_t next)
+{
+    const bool first = target->first, last = target->last;
+    float *partial = target->partial + at, *to = last ? target->dw + at : partial;
+    int64_t lane = 0;
+    for (; lane + LANES <= count; lane += LANES) {
+        vf value = vf_load(from + lane);
+        if (!first)
+            value += vf_load(partial + lane);
+        vf_store(to + lane, last ? vf_load(to + lane) + value : value);
+        __builtin_prefetch(to + lane + next, 1, 2);
+    }
+    for (; lane < count; lane++) {
+        float value = first ? from[lane] : partial[lane] + from[lane];
+        to[lane] = last ? to[lane] + value : value;
+    }
+}
+
+/* From the sums of all frequencies to gradients. */
+static void write_weights(const weights_unit *unit, const sn_winograd_plan *plan,
+                          const weights_target *target)
+{
+    const int64_t taps = sn_winograd_taps(plan), lanes = unit->block.lanes;
+    for (int64_t first = 0; first < unit->count; first += SN_WINOGRAD_CHUNK_DW) {
+        int64_t rest = unit->count - first, count = rest < SN_WINOGRAD_CHUNK_DW ? rest : SN_WINOGRAD_CHUNK_DW;
+        int64_t at = (unit->first + first) * plan->weight_in + unit->block.first;
+        transform_sums(unit, plan, unit->sums.values + first * lanes, count);
+        for (int64_t t = 0; t < taps; t++, at += plan->weight_tap)
+            for (int64_t i = 0; i < count; i++)
+                add_row(target, at + i * plan->weight_in, unit->weights + t * weights_tap() + i * lanes,
+                        unit->block.count, winograd_next_tap(plan, t, count));
+    }
+}
+
+/* What `tiles` tiles add. */
 static void run_unit(const sn_winograd_plan *plan, const winograd_lanes *x, const winograd_lanes *dy,
-                     const weights_unit *unit, float *dw)
+                     const weights_unit *unit, int64_t tiles, const weights_target *target)
 {
     for (int f = 0; f < SN_WINOGRAD_FREQUENCIES; f++) {
         const sn_product product = {.rows = unit->count,
-                                    .depth = plan->images * plan->tiles,
+                                    .depth = tiles,
                                     .vectors = unit->block.vectors,
                                     .a = x->values + f * x->frequency + unit->first,
                                     .a_row = 1,
@@ -64,34 +101,40 @@ static void run_unit(const sn_winograd_plan *plan, const winograd_lanes *x, cons
                                     .c_row = unit->sums.lanes};
         SN_PRODUCT_RUN(&product);
     }
-    write_weights(unit, plan, dw);
+    write_weights(unit, plan, target);
+}
+
+/* Layers [first, first + count) of tiles of all images; for all threads of a parallel region. */
+static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, int64_t first, int64_t count,
+                     float *scratch)
+{
+    const int64_t layers = plan->images * sn_winograd_layers(plan);
+    const winograd_lanes x = winograd_lanes_of(call->workspace, plan, plan->in_channels);
+    const winograd_lanes dy =
+        winograd_lanes_of(x.values + SN_WINOGRAD_FREQUENCIES * x.frequency, plan, plan->out_channels);
+    const int64_t vectors = sn_conv_parts(plan->out_channels, LANES), rows = sn_winograd_deep_rows(plan);
+    const weights_target target = {call->out[0], dy.values + SN_WINOGRAD_FREQUENCIES * dy.frequency,
+                                   first == 0, first + count == layers};
+    int64_t blocks = sn_conv_parts(vectors, SN_PRODUCT_VECTORS);
+    if (blocks * sn_conv_parts(plan->in_channels, rows) < call->threads)
+        blocks = vectors;
+    winograd_deep_field(&x, plan, call->in[0], plan->in_channels, first, count, false, scratch);
+    winograd_deep_field(&dy, plan, call->in[1], plan->out_channels, first, count, true, scratch);
+#pragma omp barrier
+#pragma omp for collapse(2) schedule(dynamic)
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t i = 0; i < plan->in_channels; i += rows) {
+            weights_unit unit = unit_of(plan, blocks, b, i, scratch);
+            run_unit(plan, &x, &dy, &unit, count * sn_winograd_layer_tiles(plan), &target);
+        }
 }
 
 void SN_CPU_NAME(sn_winograd_deep_backward_weights)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
-    const winograd_lanes x = winograd_lanes_of(call->workspace, plan, plan->in_channels);
-    const winograd_lanes dy =
-        winograd_lanes_of(x.values + SN_WINOGRAD_FREQUENCIES * x.frequency, plan, plan->out_channels);
-    const int64_t vectors = sn_conv_parts(plan->out_channels, LANES);
-    int64_t blocks = sn_conv_parts(vectors, SN_PRODUCT_VECTORS);
-    if (blocks * sn_conv_parts(plan->in_channels, SN_WINOGRAD_CHUNK) < call->threads)
-        blocks = vectors;
+    const int64_t layers = plan->images * sn_winograd_layers(plan), slabs = sn_conv_parts(layers, plan->slab);
 #pragma omp parallel num_threads(call->threads)
-    {
-        float *scratch = sn_cpu_thread_scratch(call);
-#pragma omp for collapse(2) schedule(dynamic) nowait
-        for (int64_t image = 0; image < plan->images; image++)
-            for (int64_t v = 0; v < x.lanes / LANES; v++)
-                winograd_deep_channels(&x, plan, call->in[0], plan->in_channels, image, v, false, scratch);
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t image = 0; image < plan->images; image++)
-            for (int64_t v = 0; v < dy.lanes / LANES; v++)
-                winograd_deep_channels(&dy, plan, call->in[1], plan->out_channels, image, v, true, scratch);
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t b = 0; b < blocks; b++)
-            for (int64_t i = 0; i < plan->in_channels; i += SN_WINOGRAD_CHUNK) {
-                weights_unit unit = unit_of(plan, blocks, b, i, scratch);
-                run_unit(plan, &x, &dy, &unit, call->out[0]);
-            }
+    for (int64_t s = 0; s < slabs; s++) {
+        int64_t first = sn_conv_split(layers, slabs, s);
+        run_slab(call, plan, first, sn_conv_split(layers, slabs, s + 1) - first, sn_cpu_thread_scratch(call));
     }
 }

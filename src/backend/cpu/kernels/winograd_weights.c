@@ -82,20 +82,25 @@ static void sum_unit(weights_part *part, const winograd_unit *unit)
 static void write_sums(float *dw, const weights_part *part, const sn_winograd_plan *plan, const float *sums,
                        int64_t rows, int64_t group, int64_t first, bool add)
 {
-    const int64_t together = SN_CONV_SUM_STREAMS(rows), taps = plan->kernel * plan->kernel * plan->kernel;
-    vf w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL];
+    const int64_t together = SN_CONV_SUM_STREAMS(rows), taps = sn_winograd_taps(plan);
+    float w[SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * SN_WINOGRAD_MAX_KERNEL * LANES];
     if (plan->kernel == 3)
-        winograd_kernel_back(3, w, sums + first, part->sums_size);
+        winograd_kernel_back(3, w, LANES, sums + first, part->sums_size);
     else
-        winograd_kernel_back(5, w, sums + first, part->sums_size);
+        winograd_kernel_back(5, w, LANES, sums + first, part->sums_size);
+    int64_t place[LANES], lane[LANES], count = 0; /* of those lanes that hold a sum */
     for (int64_t i = 0; i < LANES && first + i < rows * together; i++) {
         int64_t row = (first + i) / together, channel = group * together + (first + i) % together;
         if (channel >= part->in_count)
             continue;
-        float *to = dw + (part->in_first + channel) * plan->weight_in + row;
-        for (int64_t t = 0; t < taps; t++, to += plan->weight_tap)
-            *to = add ? *to + w[t][i] : w[t][i];
+        place[count] = (part->in_first + channel) * plan->weight_in + row;
+        lane[count++] = i;
     }
+    for (int64_t t = 0; t < taps; t++, dw += plan->weight_tap)
+        for (int64_t i = 0; i < count; i++) {
+            float value = w[t * LANES + lane[i]], *to = dw + place[i];
+            *to = add ? *to + value : value;
+        }
 }
 
 /* From sums of frequencies to dw, or to a partial sum of it. */
