@@ -138,7 +138,9 @@ static const case_spec specs[] = {
     {SAME(2, 40, 58, 11, 13, 9, 1, 1)}, /* of one tap: tiles that are used in place, but for the last */
     {SAME(1, 40, 30, 16, 16, 16, 1, 1)},
     {SAME(1, 260, 3, 16, 16, 16, 1, 1)},
-    {SAME(2, 24, 20, 12, 14, 9, 3, 1)}, /* tiles of several images together */
+    {SAME(1, 9, 8, 10, 11, 66, 5, 1)}, /* lanes that are tiles, */
+    {SAME(1, 12, 7, 9, 10, 65, 5, 1)},
+    {SAME(2, 24, 20, 12, 14, 9, 3, 1)}, /* and channels: tiles of several images together */
     {SAME(2, 18, 40, 9, 17, 10, 3, 2)},
     {CONV(1, 1, 1, 2, 2, 2, 2, 1, 2, 0)},
     {CONV(1, 8, 16, 8, 6, 4, 2, 1, 2, 0)},
