@@ -117,7 +117,7 @@ static sn_deep_plan plan_of(axis_map map[3], const sn_op *op)
                           .backward = backward,
                           .chunks = sn_conv_parts(in->shape[1], is_dw ? CHUNK_DW : SN_DEEP_MAX_CHUNK),
                           .row = row_of(out),
-                          .lanes = lanes,
+                          .lanes = is_dw ? 0 : lanes,
                           .slab_count = slabs};
 }
 
@@ -201,9 +201,12 @@ size_t sn_deep_workspace(const sn_op *op)
     return (size_t)(dy->shape[0] * sn_tensor_voxels(dy) * row_of(dy)) * sizeof(float);
 }
 
-/* Of a block: the weights of a tap and a chunk, and what the outputs of a slab have summed. */
+/* Of a block: the weights of a tap and a chunk, and what the outputs of a slab have summed. Backward weights needs none:
+ * it sums in registers and adds to dw. */
 size_t sn_deep_scratch(const sn_deep_plan *plan)
 {
+    if (plan->lanes == 0)
+        return 0;
     int64_t sums = sn_conv_parts(plan->out_voxels, plan->slab_count) * (plan->lanes + SN_DEEP_MAX_BLOCK);
     return (size_t)(SN_DEEP_MAX_CHUNK * SN_DEEP_MAX_BLOCK + sums) * sizeof(float);
 }

@@ -47,7 +47,7 @@ typedef struct sn_deep_plan {
     int64_t weight_out, weight_in, weight_tap;
     bool backward;  /* data */
     int64_t chunks; /* the input channels are cut into as many */
-    int64_t lanes;  /* of a unit of work, at most; forward and backward data */
+    int64_t lanes;  /* of a unit of work, at most; backward weights: 0 */
     int64_t row;    /* backward weights: floats of a voxel of dy where its channels are lanes */
     int64_t slab_count;
     sn_deep_slab *slabs; /* backward weights: one */

@@ -196,15 +196,10 @@ static bool choose_slab(sn_winograd_plan *plan)
     return deep_floats(plan) <= FIELD_FLOATS;
 }
 
-static int64_t deep_slabs(const sn_winograd_plan *plan)
-{
-    return sn_conv_parts(plan->images * sn_winograd_layers(plan), plan->slab);
-}
-
 /* Cycles where lanes are channels. */
 static double deep_cost(const sn_winograd_plan *plan)
 {
-    const int64_t slabs = deep_slabs(plan);
+    const int64_t slabs = sn_winograd_slabs(plan);
     const int which = slabs == 1 ? 0 : plan->is_dw ? 2 : 1;
     double tiles = (double)(plan->images * plan->tiles), vectors = vectors_of(plan->out_channels);
     double of_slab = deep_weight_cycles * (double)sn_winograd_taps(plan) + deep_pair_cycles;
@@ -234,7 +229,7 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
     double cost = cost_of(plan) + once * pairs_of(plan);
     plan->deep = choose_slab(plan) && deep_cost(plan) < cost;
     if (plan->deep && plan->is_dw)
-        plan->partials = deep_slabs(plan);
+        plan->partials = sn_winograd_slabs(plan);
     cost += value_cycles * far_values(plan) / SN_WINOGRAD_LANES;
     return (plan->deep ? deep_cost(plan) : cost) < cycles;
 }
@@ -255,8 +250,8 @@ static size_t deep_scratch(const sn_winograd_plan *plan)
     return (size_t)floats * sizeof(float);
 }
 
-/* Deep: frequencies, and where dw is summed apart from them. Else, of backward weights: the partial sums. Else: the frequencies of a round's weights, which leave some room
- * between blocks. */
+/* Deep: frequencies, and where dw is summed apart from them. Else, of backward weights: the partial sums. Else: the
+ * frequencies of a round's weights, which leave some room between blocks. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan)
 {
     if (plan->deep)

@@ -116,7 +116,13 @@ static inline int64_t sn_winograd_layers(const sn_winograd_plan *plan)
     return plan->dilation * plan->tiles_z;
 }
 
-/** Deep: tiles of one of them. */
+/** Deep: slabs that the layers of all images are cut into. */
+static inline int64_t sn_winograd_slabs(const sn_winograd_plan *plan)
+{
+    return (plan->images * sn_winograd_layers(plan) + plan->slab - 1) / plan->slab;
+}
+
+/** Deep: tiles of a layer. */
 static inline int64_t sn_winograd_layer_tiles(const sn_winograd_plan *plan)
 {
     return plan->tiles / sn_winograd_layers(plan);

@@ -192,32 +192,29 @@ static int64_t choose_parts(const sn_winograd_plan *plan, int64_t blocks, int64_
     return best;
 }
 
-/* Layers [first, first + count) of tiles of all images; for all threads of a parallel region. */
-static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, int64_t first, int64_t count,
+/* For all threads of a parallel region. */
+static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, winograd_slab slab,
                      float *scratch)
 {
     const winograd_lanes x = winograd_lanes_of(call->workspace, plan, plan->in_channels);
     const int64_t blocks = sn_conv_parts(sn_conv_parts(plan->out_channels, LANES), VECTORS);
     const int64_t parts = choose_parts(plan, blocks, call->threads);
-    winograd_deep_field(&x, plan, call->in[0], plan->in_channels, first, count, false, scratch);
+    winograd_deep_field(&x, plan, call->in[0], plan->in_channels, slab.first, slab.count, false, scratch);
 #pragma omp barrier
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t b = 0; b < blocks; b++)
         for (int64_t part = 0; part < parts; part++) {
             deep_unit unit = unit_of(plan, sn_deep_block_of(plan->out_channels, blocks, b), scratch);
-            unit.slab = first;
-            unit.first = first + sn_conv_split(count, parts, part);
-            unit.layers = first + sn_conv_split(count, parts, part + 1) - unit.first;
+            unit.slab = slab.first;
+            unit.first = slab.first + sn_conv_split(slab.count, parts, part);
+            unit.layers = slab.first + sn_conv_split(slab.count, parts, part + 1) - unit.first;
             run_unit(call, plan, &x, &unit);
         }
 }
 
 void SN_CPU_NAME(sn_winograd_deep_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
-    const int64_t layers = plan->images * sn_winograd_layers(plan), slabs = sn_conv_parts(layers, plan->slab);
 #pragma omp parallel num_threads(call->threads)
-    for (int64_t s = 0; s < slabs; s++) {
-        int64_t first = sn_conv_split(layers, slabs, s);
-        run_slab(call, plan, first, sn_conv_split(layers, slabs, s + 1) - first, sn_cpu_thread_scratch(call));
-    }
+    for (int64_t s = 0; s < sn_winograd_slabs(plan); s++)
+        run_slab(call, plan, winograd_slab_of(plan, s), sn_cpu_thread_scratch(call));
 }

@@ -11,6 +11,18 @@
 #include "backend/cpu/kernels/lanes.h"
 #include "backend/cpu/kernels/winograd.h"
 
+/* Layers [first, first + count) of tiles, of all images, that are worked on together. */
+typedef struct winograd_slab {
+    int64_t first, count;
+} winograd_slab;
+
+static inline winograd_slab winograd_slab_of(const sn_winograd_plan *plan, int64_t index)
+{
+    const int64_t layers = plan->images * sn_winograd_layers(plan), slabs = sn_winograd_slabs(plan);
+    int64_t first = sn_conv_split(layers, slabs, index);
+    return (winograd_slab){first, sn_conv_split(layers, slabs, index + 1) - first};
+}
+
 /* Frequencies of all tiles: value f, t, channel c at f*frequency + t*lanes + c. */
 typedef struct winograd_lanes {
     float *values;

@@ -104,8 +104,8 @@ static void run_unit(const sn_winograd_plan *plan, const winograd_lanes *x, cons
     write_weights(unit, plan, target);
 }
 
-/* Layers [first, first + count) of tiles of all images; for all threads of a parallel region. */
-static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, int64_t first, int64_t count,
+/* For all threads of a parallel region. */
+static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, winograd_slab slab,
                      float *scratch)
 {
     const int64_t layers = plan->images * sn_winograd_layers(plan);
@@ -114,27 +114,24 @@ static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, int6
         winograd_lanes_of(x.values + SN_WINOGRAD_FREQUENCIES * x.frequency, plan, plan->out_channels);
     const int64_t vectors = sn_conv_parts(plan->out_channels, LANES), rows = sn_winograd_deep_rows(plan);
     const weights_target target = {call->out[0], dy.values + SN_WINOGRAD_FREQUENCIES * dy.frequency,
-                                   first == 0, first + count == layers};
+                                   slab.first == 0, slab.first + slab.count == layers};
     int64_t blocks = sn_conv_parts(vectors, SN_PRODUCT_VECTORS);
     if (blocks * sn_conv_parts(plan->in_channels, rows) < call->threads)
         blocks = vectors;
-    winograd_deep_field(&x, plan, call->in[0], plan->in_channels, first, count, false, scratch);
-    winograd_deep_field(&dy, plan, call->in[1], plan->out_channels, first, count, true, scratch);
+    winograd_deep_field(&x, plan, call->in[0], plan->in_channels, slab.first, slab.count, false, scratch);
+    winograd_deep_field(&dy, plan, call->in[1], plan->out_channels, slab.first, slab.count, true, scratch);
 #pragma omp barrier
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t b = 0; b < blocks; b++)
         for (int64_t i = 0; i < plan->in_channels; i += rows) {
             weights_unit unit = unit_of(plan, blocks, b, i, scratch);
-            run_unit(plan, &x, &dy, &unit, count * sn_winograd_layer_tiles(plan), &target);
+            run_unit(plan, &x, &dy, &unit, slab.count * sn_winograd_layer_tiles(plan), &target);
         }
 }
 
 void SN_CPU_NAME(sn_winograd_deep_backward_weights)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
-    const int64_t layers = plan->images * sn_winograd_layers(plan), slabs = sn_conv_parts(layers, plan->slab);
 #pragma omp parallel num_threads(call->threads)
-    for (int64_t s = 0; s < slabs; s++) {
-        int64_t first = sn_conv_split(layers, slabs, s);
-        run_slab(call, plan, first, sn_conv_split(layers, slabs, s + 1) - first, sn_cpu_thread_scratch(call));
-    }
+    for (int64_t s = 0; s < sn_winograd_slabs(plan); s++)
+        run_slab(call, plan, winograd_slab_of(plan, s), sn_cpu_thread_scratch(call));
 }
