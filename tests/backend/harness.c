@@ -105,6 +105,12 @@ static void decode(const sn_operand *operand, const void *data, double *values)
             values[i] = ((const uint8_t *)data)[i];
 }
 
+/* The bytes of an operand, and a gap behind it. */
+static size_t room_of(const sn_operand *operand)
+{
+    return (size_t)sn_round_up((int64_t)sn_tensor_bytes(&operand->desc), SN_ALIGNMENT) + SN_ALIGNMENT;
+}
+
 /* Lay all operands one after the other in buffer 0, the workspace in buffer 1; returns the bytes that buffer 0
  * takes. */
 static size_t lay_out(sn_op *op, int in_place)
@@ -115,16 +121,16 @@ static size_t lay_out(sn_op *op, int in_place)
     for (int i = 0; i < op->input_count; i++) {
         op->inputs[i].buffer = 0;
         op->inputs[i].offset = end;
-        end += (size_t)sn_round_up((int64_t)sn_tensor_bytes(&op->inputs[i].desc), SN_ALIGNMENT);
+        end += room_of(&op->inputs[i]);
     }
     for (int o = 0; o < op->output_count; o++) {
         op->outputs[o].buffer = 0;
         op->outputs[o].offset = end;
-        end += (size_t)sn_round_up((int64_t)sn_tensor_bytes(&op->outputs[o].desc), SN_ALIGNMENT);
+        end += room_of(&op->outputs[o]);
     }
     if (in_place != NOT_IN_PLACE)
         op->outputs[0].offset = op->inputs[in_place].offset;
-    return end;
+    return end - SN_ALIGNMENT; /* none behind the last one */
 }
 
 static void send(const op_runner *runner, sn_buffer *buffer, const sn_op *op, const sn_operand *operand,
@@ -147,15 +153,21 @@ static void receive(const op_runner *runner, const sn_buffer *buffer, const sn_o
     free(data);
 }
 
-/* Arbitrary bytes in the whole buffer, then what the operation reads. */
+/* Bytes of 255, which are no numbers: what an operation must not read, or not use. */
+static void poison(const op_runner *runner, sn_buffer *buffer, size_t bytes)
+{
+    unsigned char *data = malloc(bytes);
+    assert_true(data != NULL || bytes == 0);
+    memset(data, 0xFF, bytes);
+    runner->backend->upload(runner->device, buffer, 0, data, bytes);
+    free(data);
+}
+
+/* All of the buffer poisoned, but what the operation reads. */
 static void send_operands(const op_runner *runner, sn_buffer *buffer, size_t bytes, const sn_op *op,
                           const op_values *values)
 {
-    unsigned char *arbitrary = malloc(bytes);
-    assert_non_null(arbitrary);
-    memset(arbitrary, 0x42, bytes);
-    runner->backend->upload(runner->device, buffer, 0, arbitrary, bytes);
-    free(arbitrary);
+    poison(runner, buffer, bytes);
     for (int i = 0; i < op->input_count; i++)
         send(runner, buffer, op, &op->inputs[i], values->in[i]);
     for (int o = 0; o < op->output_count; o++)
@@ -163,14 +175,15 @@ static void send_operands(const op_runner *runner, sn_buffer *buffer, size_t byt
             send(runner, buffer, op, &op->outputs[o], values->out[o]);
 }
 
-/* Run a program, and receive all of the buffer. */
-static sn_status run(char *after, const op_runner *runner, sn_program *program, sn_buffer *buffer,
+/* Run a program, and receive all of buffer 0. */
+static sn_status run(char *after, const op_runner *runner, sn_program *program, sn_buffer *const buffers[2],
                      size_t bytes, const sn_op *op, const op_values *values, sn_error *error)
 {
-    send_operands(runner, buffer, bytes, op, values);
+    send_operands(runner, buffers[0], bytes, op, values);
+    poison(runner, buffers[1], runner->backend->workspace(runner->device, op));
     sn_status status = runner->backend->program_run(runner->device, program, error);
     runner->backend->synchronise(runner->device);
-    runner->backend->download(runner->device, buffer, 0, after, bytes);
+    runner->backend->download(runner->device, buffers[0], 0, after, bytes);
     return status;
 }
 
@@ -190,9 +203,9 @@ sn_status op_try(const op_runner *runner, const sn_op *given, op_values *values,
     SN_TRY(backend->alloc(device, &buffers[0], bytes, error));
     SN_TRY(backend->alloc(device, &buffers[1], backend->workspace(device, &op), error));
     SN_TRY(backend->program_create(device, &program, &op, 1, buffers, 2, error));
-    SN_TRY(run(after, runner, program, buffers[0], bytes, &op, values, error));
+    SN_TRY(run(after, runner, program, buffers, bytes, &op, values, error));
     for (int i = 1; i < runner->runs; i++) {
-        SN_TRY(run(again, runner, program, buffers[0], bytes, &op, values, error));
+        SN_TRY(run(again, runner, program, buffers, bytes, &op, values, error));
         if (memcmp(again, after, bytes) != 0)
             fail_msg("%s: %s: run %d of a program gives other bits than the first", backend->name,
                      sn_op_describe(op.kind)->name, i + 1);
