@@ -1,9 +1,12 @@
 #include "backend/cpu/conv_deep.h"
 
+#include <math.h>
+
 #include "backend/cpu/conv_plan.h"
 #include "base/memory.h"
 
 enum {
+    CHUNK = 256,                  /* input channels of a tap whose weights are used together, at most */
     CHUNK_DW = 24,                /* input channels of a unit of backward weights */
     SUMS = 64 * 1024,             /* floats of what a unit sums */
     SLAB_VOXELS = 1024,           /* outputs of a unit of work, about */
@@ -80,6 +83,40 @@ static sn_deep_pair *list_taps(sn_deep_slab *slab, const axis_map map[3], sn_dee
     return pairs;
 }
 
+static int64_t count_taps_met(const axis_map map[3])
+{
+    int64_t all = 1, from;
+    for (int i = 0; i < 3; i++) {
+        int64_t met = 0;
+        for (int a = 0; a < map[i].kernel; a++) {
+            bool meets_any = false;
+            for (int64_t at = 0; at < map[i].out; at++)
+                meets_any = meets_any || meets(&map[i], a, at, &from);
+            met += meets_any;
+        }
+        all *= met;
+    }
+    return all;
+}
+
+/* Cycles on Zen 4, for each channel of dx, beside multiplying: to turn the weights; or to load and store sums at each
+ * tap, and to sum over their lanes. */
+static double turning_cycles(const axis_map map[3], int64_t dy_channels)
+{
+    return 0.35 * (double)(dy_channels * count_taps_met(map));
+}
+
+static double summing_cycles(const axis_map map[3])
+{
+    return 3.3 * (double)count_met(map) + 5 * (double)(map[0].out * map[1].out * map[2].out);
+}
+
+/* dy, of the backward passes. */
+static const sn_tensor_desc *gradient_of(const sn_op *op)
+{
+    return &op->inputs[op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS].desc;
+}
+
 /* Floats of a voxel of dy: an odd number of vectors, since voxels that lie a multiple of 4096 bytes apart would share
  * lines of a cache. */
 static int64_t row_of(const sn_tensor_desc *dy)
@@ -103,7 +140,9 @@ static sn_deep_plan plan_of(axis_map map[3], const sn_op *op)
                             .backward = backward,
                             .in = in->shape[2 + i],
                             .out = out->shape[2 + i]};
-    const int64_t slabs = is_dw ? 1 : sn_conv_parts(sn_tensor_voxels(out), SLAB_VOXELS);
+    const bool in_order = backward && summing_cycles(map) < turning_cycles(map, in->shape[1]);
+    const int64_t slabs = is_dw || in_order ? 1 : sn_conv_parts(sn_tensor_voxels(out), SLAB_VOXELS);
+    const int64_t chunk = is_dw ? CHUNK_DW : backward ? SN_DEEP_MAX_TURNED : CHUNK;
     int64_t lanes = SUMS / sn_conv_parts(sn_tensor_voxels(out), slabs);
     lanes = lanes < SN_DEEP_MAX_BLOCK ? SN_DEEP_MAX_BLOCK : lanes;
     return (sn_deep_plan){.images = in->shape[0],
@@ -115,8 +154,9 @@ static sn_deep_plan plan_of(axis_map map[3], const sn_op *op)
                           .weight_in = backward ? 1 : w[0],
                           .weight_tap = w[0] * w[1],
                           .backward = backward,
-                          .chunks = sn_conv_parts(in->shape[1], is_dw ? CHUNK_DW : SN_DEEP_MAX_CHUNK),
-                          .row = row_of(out),
+                          .in_order = in_order,
+                          .chunks = sn_conv_parts(in->shape[1], chunk),
+                          .row = row_of(gradient_of(op)),
                           .lanes = is_dw ? 0 : lanes,
                           .slab_count = slabs};
 }
@@ -138,23 +178,26 @@ bool sn_deep_suits(const sn_op *op)
         most = MOST_VOXELS_OF_STRIDE;
     if (plan.out_voxels > most)
         return false;
-    int64_t taps = taps_of(map);
+    int64_t taps = taps_of(map), channels = plan.in_order ? plan.in_channels : plan.out_channels;
     int64_t step = plan.backward ? map[0].stride : 1, phases = step * step * step;
-    return count_met(map) * phases * sn_round_up(plan.out_channels, SN_CONV_MAX_LANES) <=
-           taps * plan.out_channels * (plan.out_voxels + VOXELS_OF_ORDER);
+    return count_met(map) * phases * sn_round_up(channels, SN_CONV_MAX_LANES) <=
+           taps * channels * (plan.out_voxels + VOXELS_OF_ORDER);
 }
 
-/* On Zen 4 with vectors of 16 floats: multiply-adds of a vector, and fetching a weight, turning it, or adding to its
- * gradient. */
+/* On Zen 4 with vectors of 16 floats: multiply-adds of a vector, and fetching a weight, or adding to its gradient. */
 double sn_deep_cycles(const sn_op *op)
 {
-    const double vector_cycles = 1.07, weight_cycles = op->kind == SN_OP_CONV3D ? 0.3 : 0.6;
+    const double vector_cycles = 1.07, weight_cycles = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? 0.6 : 0.3;
     axis_map map[3];
     const sn_deep_plan plan = plan_of(map, op);
     double vectors = (double)sn_conv_parts(plan.out_channels, SN_CONV_MAX_LANES);
     double met = (double)count_met(map) * (double)plan.images;
     double weights = (double)(taps_of(map) * plan.out_channels);
-    return (double)plan.in_channels * (vector_cycles * met * vectors + weight_cycles * weights);
+    double cycles = (double)plan.in_channels * (vector_cycles * met * vectors + weight_cycles * weights);
+    if (plan.backward)
+        cycles += (double)(plan.images * plan.out_channels) *
+                  fmin(turning_cycles(map, plan.in_channels), summing_cycles(map));
+    return cycles;
 }
 
 sn_status sn_deep_plan_make(sn_deep_plan **plan, const sn_op *op, sn_error *error)
@@ -195,18 +238,22 @@ void sn_deep_plan_free(sn_deep_plan *plan)
 
 size_t sn_deep_workspace(const sn_op *op)
 {
-    if (op->kind != SN_OP_CONV3D_BACKWARD_WEIGHTS)
+    axis_map map[3];
+    const sn_deep_plan plan = plan_of(map, op);
+    const int64_t dy_voxels = plan.in_order ? plan.in_voxels : plan.out_voxels;
+    if (!plan.in_order && op->kind != SN_OP_CONV3D_BACKWARD_WEIGHTS)
         return 0;
-    const sn_tensor_desc *dy = &op->inputs[1].desc;
-    return (size_t)(dy->shape[0] * sn_tensor_voxels(dy) * row_of(dy)) * sizeof(float);
+    return (size_t)(plan.images * dy_voxels * plan.row) * sizeof(float);
 }
 
-/* Of a block: the weights of a tap and a chunk, and what the outputs of a slab have summed. Backward weights needs none:
- * it sums in registers and adds to dw. */
+/* Of a block: the weights of a tap and a chunk, and what the outputs of a slab have summed; of rows their sums. Backward
+ * weights needs none: it sums in registers and adds to dw. */
 size_t sn_deep_scratch(const sn_deep_plan *plan)
 {
     if (plan->lanes == 0)
         return 0;
+    if (plan->in_order)
+        return (size_t)(plan->out_voxels * SN_DEEP_MAX_ROWS * SN_CONV_MAX_LANES) * sizeof(float);
     int64_t sums = sn_conv_parts(plan->out_voxels, plan->slab_count) * (plan->lanes + SN_DEEP_MAX_BLOCK);
-    return (size_t)(SN_DEEP_MAX_CHUNK * SN_DEEP_MAX_BLOCK + sums) * sizeof(float);
+    return (size_t)(SN_DEEP_MAX_TURNED * SN_DEEP_MAX_BLOCK + sums) * sizeof(float);
 }

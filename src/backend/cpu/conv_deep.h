@@ -6,6 +6,9 @@
  * a single one. A tap is then a product of matrices, pairs of voxels by channels by channels. Its weights travel from
  * memory once, and only where it meets something.
  *
+ * Backward data either turns the weights, or uses them in order, with lanes that are channels of dy: then sums over lanes
+ * are left.
+ *
  * As in conv_plan.h the input and the output of backward data are dy and dx; backward weights reads x and dy,
  * its output.
  */
@@ -17,8 +20,10 @@
 #include "backend/op.h"
 
 enum {
-    SN_DEEP_MAX_BLOCK = 64, /* output channels that are summed together, at most; whole vectors */
-    SN_DEEP_MAX_CHUNK = 64, /* input channels of a tap whose weights are used together, at most */
+    SN_DEEP_MAX_BLOCK = 64,  /* output channels that are summed together, at most; whole vectors */
+    SN_DEEP_MAX_TURNED = 64, /* input channels of a tap whose weights are turned together, at most */
+    SN_DEEP_MAX_ROWS =
+        6, /* output channels that are summed together where each has a vector of sums, at most */
 };
 
 /* A voxel of the input and one of the output that a tap joins. */
@@ -46,11 +51,12 @@ typedef struct sn_deep_plan {
     /* floats of w from one output channel, one input channel, one tap to the next */
     int64_t weight_out, weight_in, weight_tap;
     bool backward;  /* data */
+    bool in_order;  /* backward data uses the weights in order: lanes are channels of the input */
     int64_t chunks; /* the input channels are cut into as many */
     int64_t lanes;  /* of a unit of work, at most; backward weights: 0 */
-    int64_t row;    /* backward weights: floats of a voxel of dy where its channels are lanes */
-    int64_t slab_count;
-    sn_deep_slab *slabs; /* backward weights: one */
+    int64_t row;    /* floats of a voxel of dy where its channels are lanes: in_order and backward weights */
+    int64_t slab_count; /* in_order and backward weights: 1 */
+    sn_deep_slab *slabs;
     sn_deep_tap *taps;
     sn_deep_pair *pairs;
 } sn_deep_plan;
@@ -70,7 +76,7 @@ double sn_deep_cycles(const sn_op *op);
 sn_status sn_deep_plan_make(sn_deep_plan **plan, const sn_op *op, sn_error *error);
 void sn_deep_plan_free(sn_deep_plan *plan);
 
-/** Bytes of workspace: dy in the order of the lanes, for backward weights. */
+/** Bytes of workspace: dy in the order of its lanes. */
 size_t sn_deep_workspace(const sn_op *op);
 
 /** Bytes of scratch memory a thread needs. */

@@ -24,7 +24,7 @@ typedef struct sn_cpu_call {
 typedef void sn_cpu_kernel(const sn_cpu_call *call);
 
 /* Raised where kernels come to give other bits: then what earlier ones computed is not taken for theirs. */
-#define SN_CPU_REVISION "3"
+#define SN_CPU_REVISION "4"
 
 typedef struct sn_cpu_kernels {
     const char *isa;  /* "avx512", "avx2", "portable" */

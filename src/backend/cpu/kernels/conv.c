@@ -236,6 +236,8 @@ void SN_CPU_RUN(conv3d)(const sn_cpu_call *call)
         SN_CPU_NAME(sn_winograd_deep_conv3d)(call, &plan->winograd);
     else if (plan->way == SN_CONV_WINOGRAD)
         SN_CPU_NAME(sn_winograd_conv3d)(call, &plan->winograd);
+    else if (plan->way == SN_CONV_DEEP && plan->deep->in_order)
+        SN_CPU_NAME(sn_deep_backward_data)(call, plan->deep);
     else if (plan->way == SN_CONV_DEEP)
         SN_CPU_NAME(sn_deep_conv3d)(call, plan->deep);
     else

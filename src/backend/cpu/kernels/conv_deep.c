@@ -1,6 +1,7 @@
 /*
  * Convolution forward and backward data of few voxels and many channels: for each tap a product of matrices. A few
- * pairs of voxels by a few vectors of output channels are summed in registers, each input value broadcast.
+ * pairs of voxels by a few vectors of output channels are summed in registers, each input value broadcast. Backward data
+ * turns the weights first, a tile at a time; where that takes too long see conv_deep_data.c.
  */
 #include "backend/cpu/kernels/conv_deep.h"
 
@@ -19,6 +20,8 @@ typedef struct tap_job {
     int64_t x_channel, channels;
     const float *w; /* (channels, lanes), w_channel apart */
     int64_t w_channel;
+    const float *next; /* weights that are needed next: as many rows */
+    int64_t next_row;
     float *sums; /* (voxels, lanes) */
 } tap_job;
 
@@ -26,7 +29,7 @@ typedef struct tap_job {
 SN_INLINE void add_pairs(const int count, const int vectors, const tap_job *job, const sn_deep_pair *pairs)
 {
     vf sum[MAX_PAIRS * SN_DEEP_VECTORS];
-    const float *x[MAX_PAIRS], *w = job->w;
+    const float *x[MAX_PAIRS], *w = job->w, *next = job->next;
     const int64_t lanes = vectors * LANES, end = job->channels * job->x_channel;
     SN_UNROLL
     for (int j = 0; j < count; j++) {
@@ -35,12 +38,13 @@ SN_INLINE void add_pairs(const int count, const int vectors, const tap_job *job,
         for (int k = 0; k < vectors; k++)
             sum[j * vectors + k] = vf_load(job->sums + pairs[j].out * lanes + k * LANES);
     }
-    for (int64_t c = 0; c < end; c += job->x_channel, w += job->w_channel) {
+    for (int64_t c = 0; c < end; c += job->x_channel, w += job->w_channel, next += job->next_row) {
         vf weight[SN_DEEP_VECTORS];
         SN_UNROLL
         for (int k = 0; k < vectors; k++) {
             weight[k] = vf_load(w + k * LANES);
             SN_KEEP(weight[k]);
+            __builtin_prefetch(next + k * LANES, 0, 2);
         }
         SN_UNROLL
         for (int j = 0; j < count; j++) {
@@ -141,18 +145,6 @@ static weights_tile tile_of(const deep_unit *unit, int64_t index)
     return tile;
 }
 
-/* Fetch part `part` of `parts` of a tile from memory. Its rows are channels of the input, each of a block of output
- * channels; backward the other way round. Inline, since a function that only fetches does nothing to a compiler. */
-SN_INLINE void fetch_tile(const sn_deep_plan *plan, const weights_tile *tile, int64_t parts, int64_t part)
-{
-    const int64_t row = plan->backward ? plan->weight_out : plan->weight_in;
-    const int64_t rows = plan->backward ? tile->block.count : tile->channels;
-    const int64_t length = plan->backward ? tile->channels : tile->block.count;
-    for (int64_t r = sn_conv_split(rows, parts, part); r < sn_conv_split(rows, parts, part + 1); r++)
-        for (int64_t i = 0; i < length; i += LINE)
-            __builtin_prefetch(tile->from + r * row + i, 0, 2);
-}
-
 /* Multiply with one tile. The next one is fetched meanwhile. */
 static void run_tile(const deep_unit *unit, const weights_tile *tile, const weights_tile *next)
 {
@@ -164,6 +156,8 @@ static void run_tile(const deep_unit *unit, const weights_tile *tile, const weig
                    .channels = tile->channels,
                    .w = tile->from,
                    .w_channel = plan->weight_in,
+                   .next = next->from,
+                   .next_row = plan->backward ? plan->weight_out : plan->weight_in,
                    .sums = sums_at(unit, &tile->block) - unit->slab->first * lanes};
     if (plan->backward) {
         sn_to_lanes(unit->turned, lanes, tile->block.count, tile->from, plan->weight_out, tile->channels, 0);
@@ -172,7 +166,6 @@ static void run_tile(const deep_unit *unit, const weights_tile *tile, const weig
     }
     for (int64_t p = 0; p < parts; p++) {
         int64_t begin = sn_conv_split(tap->count, parts, p), end = sn_conv_split(tap->count, parts, p + 1);
-        fetch_tile(plan, next, parts, p);
         kernels[tile->block.vectors][end - begin](&job, tap->pairs + begin);
     }
 }
@@ -205,7 +198,7 @@ static deep_unit unit_of(const sn_cpu_call *call, const sn_deep_plan *plan, int6
     deep_unit unit = {.plan = plan, .slab = &plan->slabs[slab], .w = call->in[1]};
     unit.x = (const float *)call->in[0] + image * plan->in_channels * plan->in_voxels;
     unit.turned = sn_cpu_thread_scratch(call);
-    unit.sums = unit.turned + SN_DEEP_MAX_CHUNK * SN_DEEP_MAX_BLOCK;
+    unit.sums = unit.turned + SN_DEEP_MAX_TURNED * SN_DEEP_MAX_BLOCK;
     return unit;
 }
 

@@ -4,12 +4,8 @@
  * of x broadcast.
  */
 #include "backend/cpu/kernels/conv_deep.h"
-#include "backend/cpu/kernels/lanes.h"
 
-enum {
-    MAX_ROWS = 6,
-    PACKED = 64, /* voxels that a thread puts in order together */
-};
+enum { MAX_ROWS = 6 };
 
 /* One tap: some input channels (rows) by a block of output channels. */
 typedef struct tap_job {
@@ -18,6 +14,7 @@ typedef struct tap_job {
     const float *x;  /* (images, in_channels, voxels), from the first row on */
     const float *dy; /* (images, voxels, plan->row), the block's lanes */
     float *dw;       /* (rows, weight_in), the block's lanes */
+    int64_t next;    /* floats from there to what is needed next */
     int64_t count;   /* lanes that have a channel */
 } tap_job;
 
@@ -39,7 +36,7 @@ SN_INLINE void correlate(const int rows, const int vectors, const tap_job *job)
     SN_UNROLL
     for (int i = 0; i < rows * vectors; i++) {
         sum[i] = (vf){0};
-        __builtin_prefetch(job->dw + i / vectors * plan->weight_in + i % vectors * LANES, 1);
+        __builtin_prefetch(job->dw + job->next + i / vectors * plan->weight_in + i % vectors * LANES, 1);
     }
     for (int64_t n = 0; n < plan->images; n++) {
         for (const sn_deep_pair *pair = job->tap->pairs; pair < job->tap->pairs + job->tap->count; pair++) {
@@ -101,20 +98,6 @@ static correlate_kernel *const kernels[SN_DEEP_VECTORS + 1][MAX_ROWS + 1] = {
 #endif
 };
 
-/* dy (images, channels, voxels) becomes (images, voxels, plan->row), 0 past the channels; for all threads of a
- * parallel region. */
-static void pack(float *to, const sn_deep_plan *plan, const float *dy)
-{
-    const int64_t channels = plan->out_channels, voxels = plan->out_voxels;
-#pragma omp for collapse(2) schedule(static)
-    for (int64_t n = 0; n < plan->images; n++)
-        for (int64_t v = 0; v < voxels; v += PACKED) {
-            int64_t rest = voxels - v;
-            sn_to_lanes(to + (n * voxels + v) * plan->row, plan->row, channels,
-                        dy + n * channels * voxels + v, voxels, rest < PACKED ? rest : PACKED, 0);
-        }
-}
-
 /* A block of output channels by input channels [begin, end). */
 static void run_unit(const sn_cpu_call *call, const sn_deep_plan *plan, const sn_deep_block *block,
                      int64_t begin, int64_t end)
@@ -129,6 +112,7 @@ static void run_unit(const sn_cpu_call *call, const sn_deep_plan *plan, const sn
         for (job.tap = all->taps; job.tap < all->taps + all->tap_count; job.tap++) {
             job.dw = (float *)call->out[0] + job.tap->weight * plan->weight_tap + i * plan->weight_in +
                      block->first;
+            job.next = sn_deep_next(plan, job.tap, rows * plan->weight_in);
             kernels[block->vectors][rows](&job);
         }
     }
@@ -139,7 +123,7 @@ void SN_CPU_NAME(sn_deep_backward_weights)(const sn_cpu_call *call, const sn_dee
     int64_t blocks = sn_conv_parts(sn_conv_parts(plan->out_channels, LANES), SN_DEEP_VECTORS);
 #pragma omp parallel num_threads(call->threads)
     {
-        pack(call->workspace, plan, call->in[1]);
+        sn_deep_pack(call->workspace, plan, call->in[1], plan->out_channels, plan->out_voxels);
 #pragma omp for collapse(2) schedule(dynamic)
         for (int64_t b = 0; b < blocks; b++)
             for (int64_t c = 0; c < plan->chunks; c++) {

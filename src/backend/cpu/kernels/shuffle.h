@@ -99,6 +99,26 @@ SN_INLINE void sn_join_4(const vf part[4], vf whole[4])
     whole[3] = SN_SHUFFLE(high02, high13, SN_ZIP_HIGH);
 }
 
+/* Lane i is the sum of the lanes of v[i], which are changed. */
+SN_INLINE vf vf_totals(vf v[LANES])
+{
+    SN_UNROLL
+    for (int i = 0; i < LANES; i += 2)
+        v[i] = SN_SHUFFLE(v[i], v[i + 1], SN_LOW_FLOATS) + SN_SHUFFLE(v[i], v[i + 1], SN_HIGH_FLOATS);
+    SN_UNROLL
+    for (int i = 0; i < LANES; i += 4) /* in quarter q: what rows i .. i + 3 have there */
+        v[i] = SN_SHUFFLE(v[i], v[i + 2], SN_LOW_PAIRS) + SN_SHUFFLE(v[i], v[i + 2], SN_HIGH_PAIRS);
+#if LANES > 4
+    SN_UNROLL
+    for (int i = 0; i < LANES; i += 8)
+        v[i] = SN_SHUFFLE(v[i], v[i + 4], SN_EVEN_QUARTERS) + SN_SHUFFLE(v[i], v[i + 4], SN_ODD_QUARTERS);
+#endif
+#if LANES > 8
+    v[0] = SN_SHUFFLE(v[0], v[8], SN_EVEN_QUARTERS) + SN_SHUFFLE(v[0], v[8], SN_ODD_QUARTERS);
+#endif
+    return v[0];
+}
+
 /* v[i][j] becomes v[j][i]. */
 SN_INLINE void vf_transpose(vf v[LANES])
 {

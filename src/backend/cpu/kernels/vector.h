@@ -62,6 +62,15 @@ SN_INLINE vf vf_splat(float x)
     return x - (vf){0};
 }
 
+/* The first `count` floats, which are fewer than a vector's; then 0. */
+SN_INLINE vf vf_load_first(const float *p, int64_t count)
+{
+    vf v = {0};
+    for (int i = 0; i < count; i++)
+        v[i] = p[i];
+    return v;
+}
+
 /* Lanes of a where mask is -1, of b where it is 0. */
 SN_INLINE vf vf_select(vi mask, vf a, vf b)
 {
