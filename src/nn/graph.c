@@ -214,14 +214,15 @@ sn_tensor graph_append(sn_graph *graph, const char *name, const sn_node *node)
 }
 
 /* Convolutions tell what their weights are; gradients, moments and averages have their form. */
-static void mark_weights(sn_graph *graph, const sn_node *node)
+static void mark_weights(sn_graph *graph, const sn_node *node, const sn_op *op)
 {
     sn_tensor_info *tensors = graph->tensors;
-    if (node->kind == SN_OP_CONV3D || node->kind == SN_OP_CONV3D_BACKWARD_DATA)
-        tensors[node->inputs[1]].weights = true;
-    else if (node->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS)
-        tensors[node->outputs[0]].weights = true;
-    else if (node->kind == SN_OP_NADAM)
+    const sn_operand *weights = sn_op_weights(op);
+    for (int i = 0; i < node->input_count; i++)
+        tensors[node->inputs[i]].weights |= weights == &op->inputs[i];
+    for (int o = 0; o < node->output_count; o++)
+        tensors[node->outputs[o]].weights |= weights == &op->outputs[o];
+    if (node->kind == SN_OP_NADAM)
         for (int o = 1; o < node->output_count; o++)
             tensors[node->outputs[o]].weights = tensors[node->outputs[0]].weights;
     else if (node->kind == SN_OP_AVERAGE)
@@ -243,7 +244,7 @@ sn_tensor graph_append_to(sn_graph *graph, int to, const char *name, const sn_no
     if (sn_grow(&program->nodes, &program->node_capacity, program->node_count, sizeof *program->nodes,
                 &error))
         return graph_fail(graph, error.status, "%s", error.text);
-    mark_weights(graph, node);
+    mark_weights(graph, node, &op);
     program->nodes[program->node_count] = *node;
     program->nodes[program->node_count++].segment = graph->segment;
     return node->outputs[0];

@@ -23,12 +23,10 @@ typedef struct parts {
 
 static parts parts_of(const sn_op *op)
 {
-    const sn_tensor_desc *in0 = &op->inputs[0].desc, *in1 = &op->inputs[1].desc, *out = &op->outputs[0].desc;
-    if (op->kind == SN_OP_CONV3D)
-        return (parts){in0, in1, out};
+    const sn_tensor_desc *first = &op->inputs[0].desc, *w = &sn_op_weights(op)->desc;
     if (op->kind == SN_OP_CONV3D_BACKWARD_DATA)
-        return (parts){out, in1, in0};
-    return (parts){in0, out, in1};
+        return (parts){&op->outputs[0].desc, w, first};
+    return (parts){first, w, op->kind == SN_OP_CONV3D ? &op->outputs[0].desc : &op->inputs[1].desc};
 }
 
 static bool is_dense(const sn_op *op)
