@@ -61,6 +61,11 @@ typedef struct sn_backend {
     void (*upload)(sn_device *device, sn_buffer *buffer, size_t offset, const void *data, size_t bytes);
     void (*download)(sn_device *device, const sn_buffer *buffer, size_t offset, void *data, size_t bytes);
 
+    /** Copy bytes of one buffer to another, in the order of uploads and programs. NULL where buffers are host memory, so
+     * that an upload costs no more. */
+    void (*copy)(sn_device *device, sn_buffer *to, size_t to_offset, const sn_buffer *from,
+                 size_t from_offset, size_t bytes);
+
     /** Wait until all programs have run. */
     void (*synchronise)(sn_device *device);
 

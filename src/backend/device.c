@@ -145,6 +145,18 @@ sn_status sn_device_choose(char one[SN_DEVICE_NAME], const char *name, int seat,
     return status;
 }
 
+sn_status sn_device_beside(int *beside, const char *name, int workers, sn_error *error)
+{
+    int gpus;
+    *beside = 0;
+    if (!sn_device_is_gpu(name) || workers < 2)
+        return SN_OK;
+    sn_status status = sn_device_count(&gpus, name, error);
+    if (status == SN_OK)
+        *beside = (workers - 1) / gpus;
+    return status;
+}
+
 sn_status sn_device_memory(int64_t *bytes, const char *name, int processes, sn_error *error)
 {
     sn_status status;

@@ -39,6 +39,9 @@ sn_status sn_device_count(int *count, const char *name, sn_error *error);
 /** The name of one of them, number `seat` modulo their count: so several workers share them out. */
 sn_status sn_device_choose(char one[SN_DEVICE_NAME], const char *name, int seat, sn_error *error);
 
+/** How many of so many workers, each on the device of its seat, are on a GPU beside one, at most; 0 where it is no GPU. */
+sn_status sn_device_beside(int *beside, const char *name, int workers, sn_error *error);
+
 /**
  * Bytes that `processes` processes could plan for together now: of the machine's memory, or on that GPU where least is
  * free, less SN_DEVICE_GPU_OWN for each of them; 0 where that is more than there is. Of 0 processes all that is free.

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 
-enum { PERSISTENT, ARENA, BUFFERS };
+enum { PERSISTENT, ARENA, BUFFERS }; /* that programs know */
 
 struct sn_executor {
     const sn_graph *graph;
@@ -14,6 +14,7 @@ struct sn_executor {
     sn_device *device;
     sn_plan plan;
     sn_buffer *buffers[BUFFERS];
+    sn_buffer *kept; /* sn_executor_reserve; NULL: none */
     sn_program **programs;
 };
 
@@ -108,6 +109,7 @@ void sn_executor_free(sn_executor *executor)
         if (executor->programs[p] != NULL)
             executor->backend->program_free(executor->device, executor->programs[p]);
     sn_free(executor->programs);
+    buffer_free(executor, executor->kept);
     buffer_free(executor, executor->buffers[ARENA]);
     buffer_free(executor, executor->buffers[PERSISTENT]);
     sn_plan_clear(&executor->plan);
@@ -134,6 +136,28 @@ void sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data)
     executor->backend->synchronise(executor->device);
     sn_tensor_download(executor->backend, executor->device, executor->buffers[PERSISTENT],
                        executor->plan.offsets[tensor], &info->desc, info->weights, data);
+}
+
+sn_status sn_executor_reserve(sn_executor *executor, size_t bytes, sn_error *error)
+{
+    assert(executor->backend->copy != NULL && executor->kept == NULL);
+    return executor->backend->alloc(executor->device, &executor->kept, bytes, error);
+}
+
+void sn_executor_keep(sn_executor *executor, sn_tensor tensor, size_t offset)
+{
+    const sn_tensor_info *info = sn_graph_tensor(executor->graph, tensor);
+    assert(info->role != SN_ROLE_TRANSIENT);
+    executor->backend->copy(executor->device, executor->kept, offset, executor->buffers[PERSISTENT],
+                            executor->plan.offsets[tensor], sn_tensor_bytes(&info->desc));
+}
+
+void sn_executor_recall(sn_executor *executor, sn_tensor tensor, size_t offset)
+{
+    const sn_tensor_info *info = sn_graph_tensor(executor->graph, tensor);
+    assert(info->role != SN_ROLE_TRANSIENT);
+    executor->backend->copy(executor->device, executor->buffers[PERSISTENT], executor->plan.offsets[tensor],
+                            executor->kept, offset, sn_tensor_bytes(&info->desc));
 }
 
 /* Standard deviation of a drawn start; 0: not drawn. */

@@ -26,6 +26,15 @@ void sn_executor_upload(sn_executor *executor, sn_tensor tensor, const void *dat
 /** Read a persistent tensor, after the programs run so far. */
 void sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data);
 
+/** Allocate memory beside the plan, once, that persistent tensors are copied to and from without the host; of a backend
+ * that can (`copy`). SN_ERR_MEMORY. */
+sn_status sn_executor_reserve(sn_executor *executor, size_t bytes, sn_error *error);
+
+/** Copy a persistent tensor, as the programs run so far leave it, to a place there, */
+void sn_executor_keep(sn_executor *executor, sn_tensor tensor, size_t offset);
+/** and back. */
+void sn_executor_recall(sn_executor *executor, sn_tensor tensor, size_t offset);
+
 /** Initial values of all parameters, drawn by (seed, number of the parameter in order of creation), and of
  * all states; gradients, moments and averages become zero. */
 sn_status sn_executor_initialise(sn_executor *executor, uint64_t seed, sn_error *error);

@@ -66,6 +66,16 @@ static const char *fake_kernels(const sn_device *device)
     return kernels;
 }
 
+/* Through host memory, which a fake has not. */
+static void fake_copy(sn_device *device, sn_buffer *to, size_t to_offset, const sn_buffer *from,
+                      size_t from_offset, size_t bytes)
+{
+    void *data = malloc(bytes);
+    sn_backend_ref.download(device, from, from_offset, data, bytes);
+    sn_backend_ref.upload(device, to, to_offset, data, bytes);
+    free(data);
+}
+
 static sn_status fake_program_run(sn_device *device, sn_program *program, sn_error *error)
 {
     int gpu = -1, run = 0, number = 0;
@@ -88,5 +98,6 @@ __attribute__((constructor)) static void fake_backend_fill(void)
     fake_backend.name = "cuda";
     fake_backend.open = fake_open;
     fake_backend.kernels = fake_kernels;
+    fake_backend.copy = fake_copy;
     fake_backend.program_run = fake_program_run;
 }

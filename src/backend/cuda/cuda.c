@@ -1,6 +1,7 @@
 /* The cuda backend: an NVIDIA GPU, with cuDNN for convolutions and own kernels for all else, in float. */
 #include <assert.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,8 +69,8 @@ done:
 
 /* ---- devices ---- */
 
-/* Devices of this process that have something on a GPU. */
-static int started;
+/* Devices of this process that have something on a GPU; threads may open some at once. */
+static atomic_int started;
 
 static void cuda_close(sn_device *device)
 {
@@ -196,6 +197,15 @@ static void cuda_download(sn_device *device, const sn_buffer *buffer, size_t off
         memset(data, 0xFF, bytes);
 }
 
+static void cuda_copy(sn_device *device, sn_buffer *to, size_t to_offset, const sn_buffer *from,
+                      size_t from_offset, size_t bytes)
+{
+    assert(to_offset + bytes <= to->bytes && from_offset + bytes <= from->bytes);
+    if (succeeds(device, cudaSetDevice(device->index)))
+        succeeds(device, cudaMemcpyAsync(to->data + to_offset, from->data + from_offset, bytes,
+                                         cudaMemcpyDeviceToDevice, device->stream));
+}
+
 static void cuda_synchronise(sn_device *device)
 {
     if (device->stream != NULL)
@@ -241,6 +251,7 @@ static const sn_backend backend = {
     .free = cuda_free,
     .upload = cuda_upload,
     .download = cuda_download,
+    .copy = cuda_copy,
     .synchronise = cuda_synchronise,
     .supports = sn_cuda_supports,
     .workspace = sn_cuda_device_workspace,
