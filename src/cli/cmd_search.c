@@ -253,8 +253,8 @@ done:
 }
 
 /*
- * How many places there are, and what the plans of the trainings at one may have together, in bytes, beside what each of
- * its workers needs anyway: all are at one place, the machines, or each GPU is one. Which GPUs other machines have is
+ * How many places there are, and what the trainings at one may take together, in bytes, beside what each of its workers
+ * needs anyway: all are at one place, the machines, or each GPU is one. Which GPUs other machines have is
  * not known here: no limit.
  */
 static sn_status places_find(cli_searching *searching, const search_options *options, int64_t budget,
@@ -262,14 +262,15 @@ static sn_status places_find(cli_searching *searching, const search_options *opt
 {
     sn_status status = SN_OK;
     const char *device = options->training.device;
+    int beside;
     if (options->ranks != NULL && sn_device_is_gpu(device))
         return SN_OK;
     if (options->ranks != NULL) {
         searching->memory = sn_ranks_memory(options->ranks) / 10 * 9;
     } else {
         SN_TRY(sn_device_count(&searching->places, device, error));
-        int at_one = (searching->workers + searching->places - 1) / searching->places;
-        SN_TRY(cli_memory_together(&searching->memory, device, at_one, error));
+        SN_TRY(sn_device_beside(&beside, device, searching->workers, error));
+        SN_TRY(cli_memory_together(&searching->memory, device, 1 + beside, error));
     }
     searching->memory = budget > searching->memory ? budget : searching->memory;
 done:
@@ -324,6 +325,7 @@ static sn_status search_trials(cli_context *context, sn_study *study, sn_trials 
         .epochs = trials->run.options.epochs,
         .deadline = deadline(options),
     };
+    trials->workers = workers;
     SN_TRY(places_find(&searching, options, trials->run.memory, error));
     SN_TRY(sn_stopping_parse(&searching.stopping, options->stop_early, searching.epochs, error));
     if (options->ranks == NULL && workers > 1 && workers * threads > cores)

@@ -70,6 +70,19 @@ static int seat_of(const sn_ranks *self, int rank)
     return seat;
 }
 
+/* How many relays there are on the host of relay s; 0: an earlier one is on it, which counts them. */
+static int neighbours(const sn_ranks *self, int s, bool once)
+{
+    int count = 0;
+    for (int other = 0; other < self->station_count; other++) {
+        bool same = strcmp(self->stations[other].host, self->stations[s].host) == 0;
+        if (same && once && other < s)
+            return 0;
+        count += same;
+    }
+    return count;
+}
+
 /* The order to begin: to all, but each member has a log of its own. */
 static sn_status order_send(sn_ranks *self, int g, int member, json_t *ranks, sn_error *error)
 {
@@ -77,14 +90,15 @@ static sn_status order_send(sn_ranks *self, int g, int member, json_t *ranks, sn
     char *log = NULL;
     const group *to = &self->groups[g];
     const char *path = to->options.log, *dot = strrchr(path, '.');
+    const int rank = rank_of(self, g, member);
     if (member == 0)
         SN_TRY(sn_string_copy(&log, path, error));
     else
         SN_TRY(sn_string_format(&log, error, "%.*s-%d%s", (int)(dot - path), path, member, dot));
-    SN_TRY(sn_relay_send(self->comm, rank_of(self, g, member),
-                         json_pack("{s:{s:I, s:O, s:i, s:O, s:s, s:f, s:I}}", "begin", "serial",
-                                   (json_int_t)to->serial, "ranks", ranks, "seat",
-                                   seat_of(self, rank_of(self, g, member)), "job", to->job, "log", log,
+    SN_TRY(sn_relay_send(self->comm, rank,
+                         json_pack("{s:{s:I, s:O, s:i, s:i, s:O, s:s, s:f, s:I}}", "begin", "serial",
+                                   (json_int_t)to->serial, "ranks", ranks, "seat", seat_of(self, rank),
+                                   "seats", neighbours(self, rank - 1, false), "job", to->job, "log", log,
                                    "limit_seconds", to->options.limit_seconds, "memory_limit",
                                    (json_int_t)to->options.memory_limit),
                          error));
@@ -242,19 +256,6 @@ void sn_ranks_close(sn_ranks *ranks)
 int sn_ranks_groups(const sn_ranks *ranks)
 {
     return ranks->group_count;
-}
-
-/* How many relays there are on the host of relay s; 0: an earlier one is on it, which counts them. */
-static int neighbours(const sn_ranks *self, int s, bool once)
-{
-    int count = 0;
-    for (int other = 0; other < self->station_count; other++) {
-        bool same = strcmp(self->stations[other].host, self->stations[s].host) == 0;
-        if (same && once && other < s)
-            return 0;
-        count += same;
-    }
-    return count;
 }
 
 int sn_ranks_hosts(const sn_ranks *ranks)

@@ -201,6 +201,7 @@ static sn_status worker_begin(relay *self, const json_t *order, sn_error *error)
     SN_TRY(worker_options(&options, self, order, error));
     self->first = json_integer_value(json_array_get(ranks, 0)) == sn_comm_rank(self->comm);
     json_object_set(job, "seat", json_object_get(order, "seat"));
+    json_object_set(job, "seats", json_object_get(order, "seats"));
     if (json_array_size(ranks) > 1)
         SN_TRY(group_join(&connection, self, job, ranks, error));
     options.connection = connection < 0 ? 0 : connection;

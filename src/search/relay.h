@@ -10,11 +10,12 @@
  *                 {"serial", "report": {...}}                        the worker's, as it is
  *                 {"serial", "end", "status", "text", "result"}      sn_worker_end; SN_RELAY_ERROR with a status
  *     from it:    {"look": {"path", "token"}}                        whether a file there holds the token
- *                 {"begin": {"serial", "ranks", "seat", "job", "log", "limit_seconds", "memory_limit"}}
+ *                 {"begin": {"serial", "ranks", "seat", "seats", "job", "log", "limit_seconds", "memory_limit"}}
  *                 {"stop": serial}
  *                 {"bye": true}                                      last
  *
- * A relay's seat is its number among those on its host, from 0, by which it takes one of the host's GPUs.
+ * A relay's seat is its number among those on its host, from 0, by which it takes one of the host's GPUs; seats are how many
+ * they are.
  * A serial number is one attempt at one training. The ranks of a training are its members; only the first
  * one's reports are passed on. Each finds "members" and its number "member" in its job; their frames
  * (search/frames.h) go from relay to relay.

@@ -251,17 +251,23 @@ static bool same_place(const search *self, int worker, int other)
     return self->options->places <= 1 || worker % self->options->places == other % self->options->places;
 }
 
-/* Whether a network's plan fits beside those running at the worker's place; if none is running, it does. */
+/* What a network's training takes of the memory of its place. */
+static int64_t taken_bytes(const sn_point *point)
+{
+    return point->proposal.planned_bytes + point->proposal.kept_bytes;
+}
+
+/* Whether a network fits beside those running at the worker's place; if none is running, it does. */
 static bool memory_suffices(const search *self, int worker, const sn_point *point)
 {
-    int64_t planned = point->proposal.planned_bytes;
+    int64_t taken = taken_bytes(point);
     bool alone = point->network->alone;
     for (int i = 0; i < self->options->workers; i++) {
         const sn_point *other = self->workers[i].point;
-        planned += other == NULL || !same_place(self, worker, i) ? 0 : other->proposal.planned_bytes;
+        taken += other == NULL || !same_place(self, worker, i) ? 0 : taken_bytes(other);
         alone = alone || (other != NULL && other->network->alone);
     }
-    bool fits = self->options->memory == 0 || planned <= self->options->memory;
+    bool fits = self->options->memory == 0 || taken <= self->options->memory;
     return self->state->running == 0 || (fits && !alone);
 }
 

@@ -33,6 +33,7 @@ typedef struct sn_proposal {
     char *reason;          /* why it is illegal or too large; else NULL */
     int64_t parameters;    /* trainable; 0 where unknown */
     int64_t planned_bytes; /* peak of the training's memory plan; 0 where unknown */
+    int64_t kept_bytes;    /* that the training takes beside its plan where there is room: cases on a GPU */
     bool recomputed;       /* it fits since blocks are computed twice */
 } sn_proposal;
 
@@ -127,7 +128,7 @@ typedef struct sn_search_options {
     sn_stopping_settings stopping; /* of hopeless trainings */
     int workers;                   /* trainings at once, 1 to SN_SEARCH_WORKERS */
     int places;      /* with memory of their own, taken in turn: worker w is at w modulo places; 0: one */
-    int64_t memory;  /* bytes that all trainings at one place may plan for together; 0: no limit */
+    int64_t memory;  /* bytes that all trainings at one place may take together; 0: no limit */
     double deadline; /* of sn_clock_now: no training is begun after it; 0: none */
     const sn_search_observer *observer; /* may be NULL */
 } sn_search_options;

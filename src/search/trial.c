@@ -22,6 +22,22 @@ static sn_status model_path(char **path, const char *folder, const char *network
 
 /* ---- the master's side ---- */
 
+/* What a worker keeps of the cases, which is the same in each: it is told how many they are. */
+static sn_status propose_kept(sn_proposal *proposal, const sn_trials *trials, const sn_task_run *run,
+                              const sn_train_memory *memory, sn_error *error)
+{
+    int beside;
+    const int *count = trials->task->split.count;
+    const sn_train_shape shape = sn_task_shape(trials->task);
+    if (!sn_device_is_gpu(run->device))
+        return SN_OK;
+    sn_status status = sn_device_beside(&beside, run->device, trials->workers, error);
+    if (status == SN_OK)
+        proposal->kept_bytes = sn_train_kept_bytes(memory, &shape, count[SN_TRAINING] + count[SN_VALIDATION],
+                                                   run->memory, beside);
+    return status;
+}
+
 /* Whether a legal network fits the budget, and what it is called. */
 static sn_status propose_network(sn_proposal *proposal, const sn_trials *trials, const sn_task_run *run,
                                  sn_error *error)
@@ -35,6 +51,7 @@ static sn_status propose_network(sn_proposal *proposal, const sn_trials *trials,
     SN_TRY(sn_train_fit(&memory, &run->arch, &shape, &run->options, run->device, run->memory, error));
     proposal->planned_bytes = memory.bytes;
     proposal->parameters = memory.parameters;
+    SN_TRY(propose_kept(proposal, trials, run, &memory, error));
     proposal->recomputed = memory.recompute == SN_RECOMPUTE_SEGMENTS;
     proposal->outcome = SN_OUTCOME_TRAINED;
     if (run->memory > 0 && proposal->planned_bytes > run->memory) {
@@ -76,7 +93,7 @@ done:
     return status;
 }
 
-/* The job of a worker, which computes on device number `seat` of those named; `*job` is the caller's, json_decref. */
+/* The job of a worker, which computes on device number `seat` of those named, as all workers do; `*job` is the caller's, json_decref. */
 static sn_status make_job(json_t **job, const sn_trials *trials, const sn_task_run *run, int seat,
                           const char *network, sn_error *error)
 {
@@ -88,9 +105,10 @@ static sn_status make_job(json_t **job, const sn_trials *trials, const sn_task_r
     SN_TRY(sn_arch_format(&arch, &run->arch, error));
     SN_TRY(model_path(&model, trials->folder, network, MODEL, error));
     SN_TRY(model_path(&checkpoint, trials->folder, network, CHECKPOINT, error));
-    *job = json_pack("{s:O, s:s, s:O, s:s, s:i, s:i, s:I, s:s, s:s}", "task", task, "arch", arch, "options",
-                     options, "device", run->device, "seat", seat, "threads", run->threads, "memory",
-                     (json_int_t)run->memory, "model", model, "checkpoint", checkpoint);
+    *job =
+        json_pack("{s:O, s:s, s:O, s:s, s:i, s:i, s:i, s:I, s:s, s:s}", "task", task, "arch", arch, "options",
+                  options, "device", run->device, "seat", seat, "seats", trials->workers, "threads",
+                  run->threads, "memory", (json_int_t)run->memory, "model", model, "checkpoint", checkpoint);
     if (*job == NULL)
         status = sn_error_set(error, SN_ERR_MEMORY, "out of memory: a trial's job");
 done:
@@ -183,14 +201,16 @@ static sn_status read_job(sn_task_run *run, char device[SN_DEVICE_NAME], const c
     sn_status status;
     const char *arch, *devices;
     json_t *options;
-    int64_t threads, seat;
+    int64_t threads, seat, seats;
     SN_TRY(sn_json_string(&arch, job, "arch", where, error));
     SN_TRY(sn_arch_parse(&run->arch, arch, error));
     SN_TRY(sn_json_object(&options, job, "options", where, error));
     SN_TRY(sn_train_options_from_json(&run->options, options, where, error));
     SN_TRY(sn_json_string(&devices, job, "device", where, error));
     SN_TRY(sn_json_integer(&seat, job, "seat", where, error));
+    SN_TRY(sn_json_integer(&seats, job, "seats", where, error));
     SN_TRY(sn_device_choose(device, devices, (int)seat, error));
+    SN_TRY(sn_device_beside(&run->beside, devices, (int)seats, error));
     SN_TRY(sn_json_integer(&threads, job, "threads", where, error));
     SN_TRY(sn_json_integer(&run->memory, job, "memory", where, error));
     SN_TRY(sn_json_string(&run->checkpoint, job, "checkpoint", where, error));

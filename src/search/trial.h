@@ -18,6 +18,7 @@ typedef struct sn_trials {
     const sn_task *task;
     const char *folder; /* of the study */
     sn_task_run run;    /* how each network is trained; arch and checkpoint are set for each */
+    int workers;        /* of this machine, at once; of ranks each knows how many are on its own */
     sn_crew *crew;      /* who trains */
 } sn_trials;
 

@@ -2,6 +2,7 @@
 
 #include "arch/build.h"
 #include "backend/device.h"
+#include "base/memory.h"
 
 static sn_tensor_desc desc_of(sn_dtype dtype, int64_t channels, const int64_t size[3])
 {
@@ -135,4 +136,19 @@ sn_status sn_train_check_memory(sn_train_memory *memory, const sn_arch *arch, co
         "the network needs %.0f MiB to train, even with its blocks computed twice, and the budget is "
         "%.0f MiB; raise --memory, or take a smaller --size or network",
         (double)memory->bytes / 0x1p20, (double)budget / 0x1p20);
+}
+
+int64_t sn_train_case_bytes(const sn_train_shape *shape)
+{
+    const sn_tensor_desc image = desc_of(SN_F32, shape->channels, shape->size),
+                         labels = desc_of(SN_U8, 1, shape->size);
+    return sn_round_up((int64_t)sn_tensor_bytes(&image), SN_ALIGNMENT) +
+           sn_round_up((int64_t)sn_tensor_bytes(&labels), SN_ALIGNMENT);
+}
+
+int64_t sn_train_kept_bytes(const sn_train_memory *memory, const sn_train_shape *shape, int cases,
+                            int64_t budget, int beside)
+{
+    int64_t bytes = cases * sn_train_case_bytes(shape);
+    return budget == 0 || memory->bytes + bytes <= budget / (1 + beside) ? bytes : 0;
 }

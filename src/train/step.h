@@ -68,4 +68,18 @@ sn_status sn_train_check_memory(sn_train_memory *memory, const sn_arch *arch, co
                                 const sn_train_options *options, const char *device, int64_t budget,
                                 sn_error *error);
 
+/** Bytes of a case that a GPU keeps: image and labels. */
+int64_t sn_train_case_bytes(const sn_train_shape *shape);
+
+/**
+ * What a GPU keeps beside the plan of a training: all its cases, so that each is sent once, where plan and cases fit
+ * together into the training's share of the budget.
+ *
+ * @param[in] budget in bytes; 0: no limit
+ * @param[in] beside other trainings that may be on the same GPU, with shares as large
+ * @return bytes; 0: nothing
+ */
+int64_t sn_train_kept_bytes(const sn_train_memory *memory, const sn_train_shape *shape, int cases,
+                            int64_t budget, int beside);
+
 #endif

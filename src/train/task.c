@@ -272,6 +272,7 @@ sn_status sn_task_train(sn_train_result *result, const sn_task *task, const sn_t
                             .device = run->device,
                             .threads = run->threads,
                             .memory = run->memory,
+                            .beside = run->beside,
                             .checkpoint = run->checkpoint,
                             .group = run->group,
                             .key = key};

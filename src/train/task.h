@@ -73,6 +73,7 @@ typedef struct sn_task_run {
     const char *device; /* as sn_train_on_gpus */
     int threads;
     int64_t memory;         /* budget in bytes, of each GPU; 0: none */
+    int beside;             /* as sn_train_input has it */
     const char *checkpoint; /* file; NULL: none */
     sn_group *group;        /* as sn_train_input has it */
 } sn_task_run;

@@ -7,10 +7,10 @@
 #include "backend/device.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "dataset/augment.h"
-#include "dataset/loader.h"
 #include "train/trainer.h"
 
 /* ---- begin and end ---- */
@@ -36,6 +36,32 @@ done:
     return status;
 }
 
+/* Let a GPU keep all cases where it has room for them, by the budget and by what is free beside the plan, and for what
+ * CUDA has not taken yet. Nothing depends on it but time. */
+static sn_status keep_cases(sn_trainer *self, const sn_train_memory *memory, const sn_train_shape *shape,
+                            sn_error *error)
+{
+    sn_status status = SN_OK;
+    const sn_train_input *input = self->input;
+    const int cases = input->split->count[SN_TRAINING] + input->split->count[SN_VALIDATION];
+    const int64_t bytes = sn_train_kept_bytes(memory, shape, cases, input->memory, input->beside);
+    sn_error cause = SN_ERROR_INIT;
+    char device[SN_DEVICE_NAME];
+    int64_t room;
+    if (self->backend->copy == NULL || bytes == 0)
+        return SN_OK;
+    SN_TRY(sn_device_choose(device, input->device, 0, error));
+    SN_TRY(sn_device_memory(&room, device, 1, error));
+    if (bytes > room)
+        return SN_OK;
+    if (sn_feed_keep(self->feed, cases, &cause) == SN_OK)
+        sn_log(SN_LOG_INFO, "device %s keeps all %d cases: %.0f MiB", device, cases, (double)bytes / 0x1p20);
+    else
+        sn_log(SN_LOG_WARNING, "device %s keeps no cases: %s", device, cause.text);
+done:
+    return status;
+}
+
 static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn_error *error)
 {
     sn_status status;
@@ -53,6 +79,8 @@ static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn
     SN_TRY(sn_executor_create(&self->executor, self->graph.graph, self->backend, self->device, error));
     SN_TRY(sn_executor_initialise(self->executor, options->seed, error));
     SN_TRY(upload_label_weights(self, error));
+    SN_TRY(sn_feed_create(&self->feed, input->cache, &self->graph, self->executor, error));
+    SN_TRY(keep_cases(self, &memory, &shape, error));
     if (sn_group_size(input->group) > 1)
         SN_TRY(sn_together_create(&self->together, input->group, &self->graph, self->executor, error));
     SN_TRY(sn_alloc(&self->history, (size_t)options->epochs, sizeof *self->history, error));
@@ -68,6 +96,7 @@ static void trainer_end(sn_trainer *self)
     sn_free(self->history);
     sn_free(self->label_dice);
     sn_together_free(self->together);
+    sn_feed_free(self->feed);
     sn_executor_free(self->executor);
     sn_train_graph_clear(&self->graph);
     sn_device_close(self->backend, self->device);
@@ -94,13 +123,14 @@ static void begin_loss(sn_trainer *self)
     sn_executor_upload(self->executor, self->graph.loss, &(double){0});
 }
 
-static sn_status train_image(sn_trainer *self, const sn_sample *sample, sn_error *error)
+/* Forward and backward of the next image. */
+static sn_status train_image(sn_trainer *self, sn_error *error)
 {
     sn_status status;
+    int case_index;
     SN_TRY(sn_interrupt_check(error));
-    sn_executor_upload(self->executor, self->graph.image, sample->image);
-    sn_executor_upload(self->executor, self->graph.labels, sample->labels);
-    upload_draws(self, sample->case_index);
+    sn_feed_next(&case_index, self->feed);
+    upload_draws(self, case_index);
     SN_TRY(sn_executor_run(self->executor, self->graph.train, error));
     if (self->together == NULL)
         SN_TRY(sn_executor_run(self->executor, self->graph.running, error));
@@ -129,14 +159,12 @@ static void report_image(const sn_trainer *self, const sn_train_observer *observ
 }
 
 /* A batch by this member alone. */
-static sn_status train_batch(sn_trainer *self, sn_loader *loader, int begin, int images,
-                             const sn_train_observer *observer, sn_error *error)
+static sn_status train_batch(sn_trainer *self, int begin, int images, const sn_train_observer *observer,
+                             sn_error *error)
 {
     sn_status status = SN_OK;
-    sn_sample sample;
     for (int i = 0; i < images; i++) {
-        sn_loader_next(loader, &sample);
-        SN_TRY(train_image(self, &sample, error));
+        SN_TRY(train_image(self, error));
         if (i + 1 == images)
             SN_TRY(update_weights(self, images, error));
         report_image(self, observer, begin + i + 1);
@@ -146,11 +174,10 @@ done:
 }
 
 /* The same together with others, in rounds of an image each; `*sum` takes the losses. */
-static sn_status train_batch_together(sn_trainer *self, double *sum, sn_loader *loader, int begin, int images,
+static sn_status train_batch_together(sn_trainer *self, double *sum, int begin, int images,
                                       const sn_train_observer *observer, sn_error *error)
 {
     sn_status status = SN_OK;
-    sn_sample sample;
     double losses[SN_GROUP_MEMBERS], loss = 0;
     int members = sn_group_size(self->input->group), own = sn_group_member(self->input->group);
     for (int i = 0; i < images; i += members) {
@@ -158,9 +185,8 @@ static sn_status train_batch_together(sn_trainer *self, double *sum, sn_loader *
         if (own < round) {
             if (i > 0)
                 sn_together_clear(self->together); /* before the first round the last step did it */
-            sn_loader_next(loader, &sample);
             begin_loss(self);
-            SN_TRY(train_image(self, &sample, error));
+            SN_TRY(train_image(self, error));
             sn_executor_download(self->executor, self->graph.loss, &loss);
         }
         SN_TRY(sn_together_round(losses, self->together, round, loss, i == 0, error));
@@ -198,21 +224,20 @@ static sn_status train_epoch(sn_trainer *self, double *mean_loss, const sn_train
     sn_status status;
     int count = self->input->split->count[SN_TRAINING], batch = self->input->options->batch;
     int *order = NULL;
-    sn_loader *loader = NULL;
     double sum = 0, start = sn_clock_now();
     SN_TRY(sn_alloc(&order, (size_t)count, sizeof *order, error));
     memcpy(order, self->input->split->cases[SN_TRAINING], (size_t)count * sizeof *order);
     sn_random random = sn_random_begin(self->input->options->seed, SN_RANDOM_SHUFFLE, (uint64_t)self->epoch);
     sn_random_shuffle(&random, order, count);
     int own = own_cases(self, order, count, batch);
-    SN_TRY(sn_loader_begin(&loader, self->input->cache, order, own, error));
+    SN_TRY(sn_feed_begin(self->feed, order, own, error));
     begin_loss(self);
     for (int i = 0; i < count; i += batch) {
         int images = count - i < batch ? count - i : batch;
         if (self->together == NULL)
-            SN_TRY(train_batch(self, loader, i, images, observer, error));
+            SN_TRY(train_batch(self, i, images, observer, error));
         else
-            SN_TRY(train_batch_together(self, &sum, loader, i, images, observer, error));
+            SN_TRY(train_batch_together(self, &sum, i, images, observer, error));
     }
     if (self->together == NULL)
         sn_executor_download(self->executor, self->graph.loss, &sum);
@@ -221,7 +246,6 @@ static sn_status train_epoch(sn_trainer *self, double *mean_loss, const sn_train
     if (!isfinite(sum))
         status = sn_error_set(error, SN_ERR_NUMERIC, "the loss is not a number in epoch %d", self->epoch + 1);
 done:
-    sn_loader_end(loader);
     sn_free(order);
     return status;
 }
@@ -262,16 +286,12 @@ static sn_status count_overlaps(sn_trainer *self, double *counts, const sn_train
     const sn_train_input *input = self->input;
     int count = input->split->count[SN_VALIDATION], trained = input->split->count[SN_TRAINING];
     int width = 3 * self->classes, members = sn_group_size(input->group);
-    int *order = NULL;
-    sn_loader *loader = NULL;
-    sn_sample sample;
+    int *order = NULL, case_index;
     SN_TRY(sn_alloc(&order, (size_t)count, sizeof *order, error));
     memcpy(order, input->split->cases[SN_VALIDATION], (size_t)count * sizeof *order);
-    SN_TRY(sn_loader_begin(&loader, input->cache, order, own_cases(self, order, count, count), error));
-    for (int i = sn_group_member(input->group); sn_loader_next(loader, &sample); i += members) {
+    SN_TRY(sn_feed_begin(self->feed, order, own_cases(self, order, count, count), error));
+    for (int i = sn_group_member(input->group); sn_feed_next(&case_index, self->feed); i += members) {
         SN_TRY(sn_interrupt_check(error));
-        sn_executor_upload(self->executor, self->graph.image, sample.image);
-        sn_executor_upload(self->executor, self->graph.labels, sample.labels);
         SN_TRY(sn_executor_run(self->executor, self->graph.evaluate, error));
         sn_executor_download(self->executor, self->graph.overlap, counts + (size_t)i * (size_t)width);
         report_image(self, observer, trained + i + 1);
@@ -279,7 +299,6 @@ static sn_status count_overlaps(sn_trainer *self, double *counts, const sn_train
     if (members > 1)
         SN_TRY(sn_together_rows(counts, input->group, count, width, error));
 done:
-    sn_loader_end(loader);
     sn_free(order);
     return status;
 }

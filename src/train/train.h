@@ -39,6 +39,7 @@ typedef struct sn_train_input {
     const char *device; /* as sn_device_open */
     int threads;        /* >= 1; the weights do not depend on it */
     int64_t memory;     /* budget in bytes; 0: none */
+    int beside;         /* other trainings that may be on the same GPU: as sn_train_kept_bytes has them */
     /** A file that the state is kept in between epochs, and gone on from; NULL: none. Writing it takes at most
      * a twentieth of the time. What it was made for is written in it: another training's file is ignored. */
     const char *checkpoint;

@@ -6,6 +6,7 @@
 
 #include "nn/executor.h"
 #include "nn/nadam.h"
+#include "train/feed.h"
 #include "train/together.h"
 #include "train/train.h"
 
@@ -17,6 +18,7 @@ typedef struct sn_trainer {
     sn_device *device;
     sn_train_graph graph;
     sn_executor *executor;
+    sn_feed *feed;
     sn_together *together; /* NULL: by itself */
     sn_nadam nadam;
     int classes;

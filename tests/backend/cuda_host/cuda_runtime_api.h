@@ -25,6 +25,7 @@ typedef enum cudaError {
     cudaErrorInvalidDevice = 101,
     cudaErrorNoKernelImageForDevice = 209,
     cudaErrorUnsupportedPtxVersion = 222,
+    cudaErrorLaunchFailure = 719,
 } cudaError_t;
 
 const char *cudaGetErrorString(cudaError_t code);
@@ -96,13 +97,16 @@ extern struct cuda_host {
     int major, minor;
     int driver;          /* version; 0: there is none */
     size_t memory;       /* bytes on each GPU */
+    size_t refused;      /* a piece of so many bytes is not given; 0: any is */
     cudaError_t kernels; /* what is wrong with those of the build on the GPU */
+    cudaError_t fault;   /* what has gone wrong on the GPU: all that is asked of it fails */
     bool records;        /* streams can be recorded */
     /* What happened, counted. */
     unsigned contexts; /* bit i: the process has one on GPU i */
     size_t used;       /* bytes of device memory */
     int launches;      /* kernels that ran */
     int waits;         /* how often the host waited for the device */
+    size_t sent;       /* bytes from the host to the device */
 } cuda_host;
 
 #ifdef __cplusplus

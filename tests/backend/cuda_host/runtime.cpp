@@ -10,7 +10,7 @@
 
 static const size_t gigabyte = (size_t)1 << 30;
 
-struct cuda_host cuda_host = {1, 9, 0, 13000, 4 * gigabyte, cudaSuccess, true, 0, 0, 0, 0};
+struct cuda_host cuda_host = {1, 9, 0, 13000, 4 * gigabyte, 0, cudaSuccess, cudaSuccess, true, 0, 0, 0, 0, 0};
 
 /* What is to be done, and until which it has been. */
 typedef std::function<void()> task;
@@ -47,7 +47,7 @@ static cudaError_t enqueue(cudaStream_t stream, task what)
         queue.push_back(what);
         enqueued++;
     }
-    return cudaSuccess;
+    return cuda_host.fault;
 }
 
 cudaError_t cuda_host_enqueue(cudaStream_t stream, unsigned blocks, unsigned threads,
@@ -82,6 +82,8 @@ const char *cudaGetErrorString(cudaError_t code)
         return "no kernel image is available for execution on the device";
     case cudaErrorUnsupportedPtxVersion:
         return "the provided PTX was compiled with an unsupported toolchain.";
+    case cudaErrorLaunchFailure:
+        return "unspecified launch failure";
     }
     return "unknown error";
 }
@@ -206,7 +208,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     need_context();
     *memory = NULL;
-    if (bytes > cuda_host.memory - cuda_host.used)
+    if (bytes > cuda_host.memory - cuda_host.used || (bytes > 0 && bytes == cuda_host.refused))
         return cudaErrorMemoryAllocation;
     cudaError_t code = allocate(device_memory, memory, bytes);
     cuda_host.used += code == cudaSuccess ? bytes : 0;
@@ -252,7 +254,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     if (stream->recording != NULL)
         return cudaErrorInvalidValue;
     run_until(enqueued);
-    return cudaSuccess;
+    return cuda_host.fault;
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
@@ -262,6 +264,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     auto &source = kind == cudaMemcpyHostToDevice ? host_memory : device_memory;
     if (!lies_in(target, to, bytes) || !lies_in(source, from, bytes))
         return cudaErrorInvalidValue;
+    cuda_host.sent += kind == cudaMemcpyHostToDevice ? bytes : 0;
     return enqueue(stream, [=] { memcpy(to, from, bytes); });
 }
 
@@ -338,7 +341,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
 {
     for (const task &each : executable->tasks)
         enqueue(stream, each);
-    return cudaSuccess;
+    return cuda_host.fault;
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph)
