@@ -86,7 +86,8 @@ sn_status bench_convolution_run(bench_convolution *convolution, double *seconds,
 {
     double start = sn_clock_now();
     sn_status status = convolution->backend->program_run(convolution->device, convolution->program, error);
-    convolution->backend->synchronise(convolution->device);
+    if (status == SN_OK)
+        status = convolution->backend->synchronise(convolution->device, error);
     *seconds = sn_clock_now() - start;
     return status;
 }

@@ -179,7 +179,7 @@ static sn_status training_step(training *self, double *loss, sn_error *error)
     sn_executor_upload(self->executor, self->graph.nadam, scalars);
     sn_executor_upload(self->executor, self->graph.average, &(double){0.5});
     SN_TRY(sn_executor_run(self->executor, self->graph.update, error));
-    sn_executor_download(self->executor, self->graph.loss, loss);
+    SN_TRY(sn_executor_download(self->executor, self->graph.loss, loss, error));
 done:
     return status;
 }

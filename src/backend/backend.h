@@ -66,8 +66,9 @@ typedef struct sn_backend {
     void (*copy)(sn_device *device, sn_buffer *to, size_t to_offset, const sn_buffer *from,
                  size_t from_offset, size_t bytes);
 
-    /** Wait until all programs have run. */
-    void (*synchronise)(sn_device *device);
+    /** Wait until all programs have run, and say what has gone wrong, also in functions that have no status: what was
+     * downloaded since then means nothing. */
+    sn_status (*synchronise)(sn_device *device, sn_error *error);
 
     /** Whether the operation (its kind, types and shapes; not its locations) can run; if not, the reason in
      * one line. */

@@ -245,7 +245,8 @@ static sn_status run_network(sn_predictor *self, const float *image, float *prob
     sn_executor_upload(self->executor, sn_graph_find(self->graph, "image"), image);
     sn_status status = sn_executor_run(self->executor, 0, error);
     if (status == SN_OK)
-        sn_executor_download(self->executor, sn_graph_find(self->graph, "probabilities"), probabilities);
+        status = sn_executor_download(self->executor, sn_graph_find(self->graph, "probabilities"),
+                                      probabilities, error);
     return status;
 }
 

@@ -49,11 +49,11 @@ sn_status sn_weights_download(sn_arrays *weights, const sn_graph *graph, sn_exec
                               sn_weights_kind kind, sn_error *error)
 {
     sn_status status = weights->count == 0 ? make_room(weights, graph, kind, error) : SN_OK;
-    for (int i = 0; i < weights->count; i++) {
+    for (int i = 0; i < weights->count && status == SN_OK; i++) {
         sn_tensor tensor = sn_graph_find(graph, weights->items[i].name);
         if (kind == SN_WEIGHTS_NETWORK)
             tensor = sn_graph_average_of(graph, tensor);
-        sn_executor_download(executor, tensor, weights->items[i].data);
+        status = sn_executor_download(executor, tensor, weights->items[i].data, error);
     }
     return status;
 }

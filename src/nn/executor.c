@@ -129,13 +129,13 @@ void sn_executor_upload(sn_executor *executor, sn_tensor tensor, const void *dat
                      executor->plan.offsets[tensor], &info->desc, info->weights, data);
 }
 
-void sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data)
+sn_status sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data, sn_error *error)
 {
     const sn_tensor_info *info = sn_graph_tensor(executor->graph, tensor);
     assert(info->role != SN_ROLE_TRANSIENT);
-    executor->backend->synchronise(executor->device);
     sn_tensor_download(executor->backend, executor->device, executor->buffers[PERSISTENT],
                        executor->plan.offsets[tensor], &info->desc, info->weights, data);
+    return executor->backend->synchronise(executor->device, error);
 }
 
 sn_status sn_executor_reserve(sn_executor *executor, size_t bytes, sn_error *error)

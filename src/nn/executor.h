@@ -23,8 +23,8 @@ const sn_plan *sn_executor_plan(const sn_executor *executor);
 
 /** Write a persistent tensor: `data` has its whole size and type. */
 void sn_executor_upload(sn_executor *executor, sn_tensor tensor, const void *data);
-/** Read a persistent tensor, after the programs run so far. */
-void sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data);
+/** Read a persistent tensor, after the programs run so far. What went wrong in one of them may only show now. */
+sn_status sn_executor_download(sn_executor *executor, sn_tensor tensor, void *data, sn_error *error);
 
 /** Allocate memory beside the plan, once, that persistent tensors are copied to and from without the host; of a backend
  * that can (`copy`). SN_ERR_MEMORY. */

@@ -86,7 +86,7 @@ static sn_status read_values(void **values, sn_executor *executor, const sn_grap
     const sn_tensor_desc *desc = &graph->tensors[tensor].desc;
     sn_status status = sn_alloc(values, (size_t)sn_tensor_count(desc), sn_dtype_size(desc->dtype), error);
     if (status == SN_OK)
-        sn_executor_download(executor, tensor, *values);
+        status = sn_executor_download(executor, tensor, *values, error);
     return status;
 }
 

@@ -32,12 +32,12 @@ static sn_status measure_image(double *seconds, const sn_trials *trials, const s
     for (int i = 0; i < WARM_UP + MEASURED; i++) {
         SN_TRY(sn_interrupt_check(error));
         if (i == WARM_UP) {
-            backend->synchronise(device);
+            SN_TRY(backend->synchronise(device, error));
             start = sn_clock_now();
         }
         SN_TRY(sn_executor_run(executor, graph.train, error));
     }
-    backend->synchronise(device);
+    SN_TRY(backend->synchronise(device, error));
     *seconds = (sn_clock_now() - start) / MEASURED;
 done:
     sn_executor_free(executor);

@@ -113,39 +113,43 @@ void sn_together_free(sn_together *together)
 
 /* ---- values of the executor ---- */
 
-typedef void move(sn_executor *executor, sn_tensor tensor, float *values);
-
-static void take(sn_executor *executor, sn_tensor tensor, float *values)
+static int64_t values_of(const sn_together *self, sn_tensor tensor)
 {
-    sn_executor_download(executor, tensor, values);
+    return sn_tensor_count(&sn_graph_tensor(self->graph->graph, tensor)->desc);
 }
 
-static void give(sn_executor *executor, sn_tensor tensor, float *values)
+static sn_status tensors_take(float *values, const sn_together *self, const tensors *which, sn_error *error)
 {
-    sn_executor_upload(executor, tensor, values);
+    sn_status status = SN_OK;
+    for (int i = 0; i < which->count && status == SN_OK; i++) {
+        status = sn_executor_download(self->executor, which->list[i], values, error);
+        values += values_of(self, which->list[i]);
+    }
+    return status;
 }
 
-static void tensors_move(const sn_together *self, const tensors *which, float *values, move *how)
+static void tensors_give(const sn_together *self, const tensors *which, const float *values)
 {
     for (int i = 0; i < which->count; i++) {
-        how(self->executor, which->list[i], values);
-        values += sn_tensor_count(&sn_graph_tensor(self->graph->graph, which->list[i])->desc);
+        sn_executor_upload(self->executor, which->list[i], values);
+        values += values_of(self, which->list[i]);
     }
 }
 
 void sn_together_clear(sn_together *together)
 {
     memset(together->gradient, 0, (size_t)together->gradients.values * sizeof *together->gradient);
-    tensors_move(together, &together->gradients, together->gradient, give);
+    tensors_give(together, &together->gradients, together->gradient);
 }
 
 /* ---- a round ---- */
 
 /* This member's image for each owner: its note and the owner's slice. */
-static void parcels_make(sn_together *self, double loss)
+static sn_status parcels_make(sn_together *self, double loss, sn_error *error)
 {
-    tensors_move(self, &self->gradients, self->gradient, take);
-    tensors_move(self, &self->statistics, self->statistic, take);
+    sn_status status;
+    SN_TRY(tensors_take(self->gradient, self, &self->gradients, error));
+    SN_TRY(tensors_take(self->statistic, self, &self->statistics, error));
     for (int m = 0; m < sn_group_size(self->group); m++) {
         char *to = self->out + m * self->parcel;
         memcpy(to, &loss, sizeof loss);
@@ -153,6 +157,8 @@ static void parcels_make(sn_together *self, double loss)
         memcpy(to + self->note, self->gradient + slice_begin(self, m),
                (size_t)slice_size(self, m) * sizeof(float));
     }
+done:
+    return status;
 }
 
 /* The image of a member: its gradient is added to the sum, its statistics move the running ones. */
@@ -166,7 +172,7 @@ static sn_status image_take(double *loss, sn_together *self, int member, sn_erro
     for (int64_t i = 0; i < count; i++)
         self->sum[i] += slice[i];
     memcpy(self->statistic, from + sizeof *loss, (size_t)self->statistics.values * sizeof(float));
-    tensors_move(self, &self->statistics, self->statistic, give);
+    tensors_give(self, &self->statistics, self->statistic);
     return sn_executor_run(self->executor, self->graph->running, error);
 }
 
@@ -177,7 +183,7 @@ sn_status sn_together_round(double *losses, sn_together *together, int images, d
     sn_together *self = together;
     int own = sn_group_member(self->group);
     if (own < images)
-        parcels_make(self, loss);
+        SN_TRY(parcels_make(self, loss, error));
     if (first)
         memset(self->sum, 0, (size_t)slice_size(self, own) * sizeof *self->sum);
     for (int m = 0; m < sn_group_size(self->group); m++) {
@@ -207,7 +213,7 @@ sn_status sn_together_gather(sn_together *together, sn_error *error)
     }
     SN_TRY(sn_group_exchange(self->group, self->sent, self->received, error));
     memcpy(self->gradient + slice_begin(self, own), self->sum, (size_t)slice_size(self, own) * sizeof(float));
-    tensors_move(self, &self->gradients, self->gradient, give);
+    tensors_give(self, &self->gradients, self->gradient);
 done:
     return status;
 }

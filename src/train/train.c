@@ -187,7 +187,7 @@ static sn_status train_batch_together(sn_trainer *self, double *sum, int begin, 
                 sn_together_clear(self->together); /* before the first round the last step did it */
             begin_loss(self);
             SN_TRY(train_image(self, error));
-            sn_executor_download(self->executor, self->graph.loss, &loss);
+            SN_TRY(sn_executor_download(self->executor, self->graph.loss, &loss, error));
         }
         SN_TRY(sn_together_round(losses, self->together, round, loss, i == 0, error));
         for (int m = 0; m < round; m++)
@@ -240,7 +240,7 @@ static sn_status train_epoch(sn_trainer *self, double *mean_loss, const sn_train
             SN_TRY(train_batch_together(self, &sum, i, images, observer, error));
     }
     if (self->together == NULL)
-        sn_executor_download(self->executor, self->graph.loss, &sum);
+        SN_TRY(sn_executor_download(self->executor, self->graph.loss, &sum, error));
     note_time(self, own, sn_clock_now() - start);
     *mean_loss = sum / count;
     if (!isfinite(sum))
@@ -293,7 +293,8 @@ static sn_status count_overlaps(sn_trainer *self, double *counts, const sn_train
     for (int i = sn_group_member(input->group); sn_feed_next(&case_index, self->feed); i += members) {
         SN_TRY(sn_interrupt_check(error));
         SN_TRY(sn_executor_run(self->executor, self->graph.evaluate, error));
-        sn_executor_download(self->executor, self->graph.overlap, counts + (size_t)i * (size_t)width);
+        SN_TRY(sn_executor_download(self->executor, self->graph.overlap, counts + (size_t)i * (size_t)width,
+                                    error));
         report_image(self, observer, trained + i + 1);
     }
     if (members > 1)

@@ -188,7 +188,7 @@ static double *runner_predict(runner *r, const double *image)
     double *probabilities = doubles(count_of(r, result));
     sn_executor_upload(r->executor, sn_graph_find(r->graph, "image"), image);
     assert_int_equal(sn_executor_run(r->executor, 0, &r->error), SN_OK);
-    sn_executor_download(r->executor, result, probabilities);
+    assert_int_equal(sn_executor_download(r->executor, result, probabilities, NULL), SN_OK);
     return probabilities;
 }
 
@@ -313,7 +313,7 @@ static void copy_weights(runner *to, runner *from, const sn_arch *arch)
         if (source == SN_NO_TENSOR)
             fail_msg("%s has no counterpart %s", info->name, name);
         double *values = doubles(count_of(from, source)), *slice = doubles(count_of(to, t));
-        sn_executor_download(from->executor, source, values);
+        assert_int_equal(sn_executor_download(from->executor, source, values, NULL), SN_OK);
         if (!whole)
             slice_scores(slice, values, arch, (int)strtol(info->name + strlen("scores."), NULL, 10));
         sn_executor_upload(to->executor, t, whole ? values : slice);

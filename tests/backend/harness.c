@@ -182,9 +182,8 @@ static sn_status run(char *after, const op_runner *runner, sn_program *program, 
     send_operands(runner, buffers[0], bytes, op, values);
     poison(runner, buffers[1], runner->backend->workspace(runner->device, op));
     sn_status status = runner->backend->program_run(runner->device, program, error);
-    runner->backend->synchronise(runner->device);
     runner->backend->download(runner->device, buffers[0], 0, after, bytes);
-    return status;
+    return status == SN_OK ? runner->backend->synchronise(runner->device, error) : status;
 }
 
 sn_status op_try(const op_runner *runner, const sn_op *given, op_values *values, int in_place,

@@ -120,7 +120,8 @@ static float *probabilities_of(const sn_model *model, const sn_volume *input)
     CHECK_OK(sn_executor_run(executor, 0, &error), error);
     CHECK_OK(sn_alloc(&probabilities, (size_t)(3 * sn_grid_voxels(&input->grid)), sizeof(float), &error),
              error);
-    sn_executor_download(executor, sn_graph_find(graph, "probabilities"), probabilities);
+    assert_int_equal(
+        sn_executor_download(executor, sn_graph_find(graph, "probabilities"), probabilities, NULL), SN_OK);
     sn_executor_free(executor);
     sn_graph_free(graph);
     backend->close(device);

@@ -144,7 +144,7 @@ double fixture_loss(fixture *f, int program)
     double loss = 0;
     sn_executor_upload(f->executor, f->loss, &loss);
     fixture_run(f, program);
-    sn_executor_download(f->executor, f->loss, &loss);
+    assert_int_equal(sn_executor_download(f->executor, f->loss, &loss, NULL), SN_OK);
     return loss;
 }
 
@@ -154,7 +154,7 @@ double *fixture_read(fixture *f, sn_tensor tensor)
     int64_t count = sn_tensor_count(desc);
     double *values = NULL;
     assert_int_equal(sn_alloc(&values, (size_t)count, sizeof *values, NULL), SN_OK);
-    sn_executor_download(f->executor, tensor, values);
+    assert_int_equal(sn_executor_download(f->executor, tensor, values, NULL), SN_OK);
     for (int64_t i = count - 1; i >= 0; i--) { /* from the last, so that what is read is not overwritten */
         if (desc->dtype == SN_F32)
             values[i] = ((float *)values)[i];

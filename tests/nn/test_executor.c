@@ -200,7 +200,7 @@ static float *read_floats(sn_executor *executor, const sn_graph *graph, const ch
     sn_tensor tensor = sn_graph_find(graph, name);
     int64_t count = sn_tensor_count(&sn_graph_tensor(graph, tensor)->desc);
     assert_int_equal(sn_alloc(&values, (size_t)count, sizeof *values, NULL), SN_OK);
-    sn_executor_download(executor, tensor, values);
+    assert_int_equal(sn_executor_download(executor, tensor, values, NULL), SN_OK);
     return values;
 }
 
@@ -222,7 +222,7 @@ static void check_normal(sn_executor *executor, const sn_graph *graph, const cha
 static void check_constant(sn_executor *executor, const sn_graph *graph, const char *name, float constant)
 {
     float values[64];
-    sn_executor_download(executor, sn_graph_find(graph, name), values);
+    assert_int_equal(sn_executor_download(executor, sn_graph_find(graph, name), values, NULL), SN_OK);
     for (int i = 0; i < 64; i++)
         assert_true(values[i] == constant);
 }

@@ -105,7 +105,7 @@ static double *prediction_run(prediction *self, int64_t *count)
     *count = sn_tensor_count(desc);
     assert_int_equal(sn_alloc(&values, (size_t)*count, sizeof *values, NULL), SN_OK);
     succeed(sn_executor_run(self->executor, 0, &error), &error);
-    sn_executor_download(self->executor, scores, values);
+    assert_int_equal(sn_executor_download(self->executor, scores, values, NULL), SN_OK);
     for (int64_t i = *count - 1; i >= 0 && desc->dtype == SN_F32; i--) /* the last first: in place */
         values[i] = ((float *)values)[i];
     return values;

@@ -56,11 +56,11 @@ static double *download(const step_run *run, sn_tensor tensor)
     int64_t count = count_of(run, tensor);
     double *values = malloc((size_t)count * sizeof *values);
     if (sn_graph_tensor(run->graph.graph, tensor)->desc.dtype == SN_F64) {
-        sn_executor_download(run->executor, tensor, values);
+        assert_int_equal(sn_executor_download(run->executor, tensor, values, NULL), SN_OK);
         return values;
     }
     float *floats = malloc((size_t)count * sizeof *floats);
-    sn_executor_download(run->executor, tensor, floats);
+    assert_int_equal(sn_executor_download(run->executor, tensor, floats, NULL), SN_OK);
     for (int64_t i = 0; i < count; i++)
         values[i] = floats[i];
     free(floats);

@@ -160,6 +160,39 @@ static void memory_that_is_refused_after_all_is_done_without(void **state)
     gpu->refused = 0;
 }
 
+/* The GPU fails after this image of the second epoch. */
+static void fail_in_second_epoch(int epoch, int done, int total, void *context)
+{
+    assert_int_equal(total, CASES);
+    if (epoch == 2 && done == *(int *)context)
+        gpu->fault = cudaErrorLaunchFailure;
+}
+
+/* Whatever shows it first, a loss, the counts of a validation or the weights: it is no loss that is not a number. And
+ * nothing of it is in the checkpoint. */
+static void a_gpu_that_fails_is_named_and_the_training_goes_on_from_before(void **state)
+{
+    (void)state;
+    sn_task_run run = small_run();
+    run.checkpoint = in_folder(root, "checkpoint");
+    for (int image = 1; image <= CASES; image++) {
+        sn_error error = SN_ERROR_INIT;
+        sn_train_result result;
+        const sn_train_observer observer = {.image_done = fail_in_second_epoch, .context = &image};
+        unlink(run.checkpoint);
+        assert_int_equal(
+            sn_task_train(&result, &task, &run, in_folder(root, "model.safetensors"), &observer, &error),
+            SN_ERR_FAILED);
+        assert_non_null(strstr(error.text, "unspecified launch failure"));
+        sn_train_result_clear(&result);
+        gpu->fault = cudaSuccess;
+        CHECK_OK(sn_task_train(&result, &task, &run, in_folder(root, "model.safetensors"), NULL, &error),
+                 error);
+        assert_same_training(&wanted, &result);
+        sn_train_result_clear(&result);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +201,7 @@ int main(void)
         cmocka_unit_test(trainings_side_by_side_share_the_budget),
         cmocka_unit_test(what_is_not_free_is_not_taken),
         cmocka_unit_test(memory_that_is_refused_after_all_is_done_without),
+        cmocka_unit_test(a_gpu_that_fails_is_named_and_the_training_goes_on_from_before),
     };
     char path[4096];
     const char *folder = getenv("SEGNAS3D_PLUGINS");

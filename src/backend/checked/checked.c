@@ -119,9 +119,9 @@ static void checked_download(sn_device *device, const sn_buffer *buffer, size_t 
     device->inner->download(device->device, buffer->inner, GUARD + offset, data, bytes);
 }
 
-static void checked_synchronise(sn_device *device)
+static sn_status checked_synchronise(sn_device *device, sn_error *error)
 {
-    device->inner->synchronise(device->device);
+    return device->inner->synchronise(device->device, error);
 }
 
 static bool checked_supports(sn_device *device, const sn_op *op, char reason[SN_REASON_TEXT])
@@ -372,7 +372,7 @@ static sn_status run_op(sn_device *device, sn_program *program, int index, sn_er
     for (int pass = 0; pass < PASSES; pass++) {
         poison(device, program, op, pass);
         SN_TRY(device->inner->program_run(device->device, program->programs[index], error));
-        device->inner->synchronise(device->device);
+        SN_TRY(device->inner->synchronise(device->device, error));
         download_images(device, program, pass);
         SN_TRY(check_unchanged(device, program, op, pass, error));
     }

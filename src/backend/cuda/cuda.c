@@ -206,10 +206,11 @@ static void cuda_copy(sn_device *device, sn_buffer *to, size_t to_offset, const 
                                          cudaMemcpyDeviceToDevice, device->stream));
 }
 
-static void cuda_synchronise(sn_device *device)
+static sn_status cuda_synchronise(sn_device *device, sn_error *error)
 {
     if (device->stream != NULL)
         succeeds(device, cudaStreamSynchronize(device->stream));
+    return sn_cuda_check(device->broken, "an earlier operation", error);
 }
 
 /* ---- operations ---- */

@@ -16,7 +16,7 @@ struct sn_device {
     cudaStream_t stream;    /* NULL: not started */
     sn_cuda_staging staging;
     sn_cudnn *cudnn;
-    cudaError_t broken; /* what went wrong in a function that has no status; the next run tells */
+    cudaError_t broken; /* what went wrong in a function that has no status; the next run or wait tells */
     char kernels[192];
 };
 

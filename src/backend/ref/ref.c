@@ -108,9 +108,10 @@ static void ref_download(sn_device *device, const sn_buffer *buffer, size_t offs
     memcpy(data, buffer->data + offset, bytes);
 }
 
-static void ref_synchronise(sn_device *device)
+static sn_status ref_synchronise(sn_device *device, sn_error *error)
 {
-    (void)device; /* operations have finished when they return */
+    (void)device, (void)error;
+    return SN_OK; /* operations have finished when they return */
 }
 
 static bool ref_supports(sn_device *device, const sn_op *op, char reason[SN_REASON_TEXT])

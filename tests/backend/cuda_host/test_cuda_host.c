@@ -168,8 +168,8 @@ static void run(const loaded *self, const float *before, float *after, size_t by
     backend->upload(self->runner.device, self->buffers[0], 0, before, bytes);
     if (backend->program_run(self->runner.device, self->program, &error) != SN_OK)
         fail_msg("%s: %s", backend->name, error.text);
-    backend->synchronise(self->runner.device);
     backend->download(self->runner.device, self->buffers[0], 0, after, bytes);
+    assert_int_equal(backend->synchronise(self->runner.device, &error), SN_OK);
 }
 
 /* The same on ref. */
