@@ -66,6 +66,13 @@ static sn_status command_allowed(const cli_command *command, sn_error *error)
                         command->name);
 }
 
+/* Into a worker's log, which has no bar. */
+static void log_print(void *context, sn_log_level level, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "%s%s\n", level == SN_LOG_WARNING ? "warning: " : "", text);
+}
+
 static void on_log(void *context, sn_log_level level, const char *text)
 {
     char line[1100];
@@ -95,6 +102,7 @@ static sn_status command_run(cli_context *context, const cli_command *command, i
 /* A trial in a process of its own, started by `search`; not a command for people. */
 static int worker(const char *master_pid)
 {
+    sn_log_set_sink(log_print, NULL, SN_LOG_INFO);
     return sn_worker_main(master_pid, sn_trial_handler, NULL);
 }
 

@@ -115,10 +115,16 @@ for batch in 2 3; do
         [ "$(model batch-$batch)" = "$(model batch-$batch-$gpus)" ] || fail "GPUs $gpus, batch $batch: another model"
     done
 done
+cp err gpus.err
 grep -q 'warning: of 3 GPUs 1 have nothing' err && fail 'three GPUs have work in a batch of 3'
 expect 0 '*trained already*' $several --epochs 3 --batch 2 -o batch-2.safetensors --device cuda:0,1,2
 grep -q 'warning: of 3 GPUs 1 have nothing to do but validate, since a batch has 2 images; ' err ||
     fail "it is not said that a GPU is idle: $(cat err)"
+
+# Each keeps the cases that it meets.
+for gpu in 0 1 2; do
+    grep -q "device cuda:$gpu keeps all 4 cases: " gpus.err || fail "GPU $gpu keeps no cases: $(cat gpus.err)"
+done
 
 # Each needs the memory: the budget is that of the one where least is free.
 FAKE_GPUS="9.0:4096 9.0:769 9.0:4096" expect 1 'segnas3d: the network needs * and the budget is 1 MiB; *' \
@@ -155,6 +161,17 @@ same_way one two
 expect 2 'segnas3d: one: this study was begun with memory 3140694828, now memory is 1073741824; *' \
     $search -o one --device cuda:1 --memory 1G
 same_way one all
+# Workers of one GPU have shares of the budget: half of 2 MiB is not enough for a plan and the cases.
+# kept STUDY: how many of its workers' logs say that the cases are kept.
+kept() {
+    cat "$1"/log/trial-* | grep -c 'keeps all 4 cases' || true
+}
+[ "$(kept one)" -gt 0 ] || fail 'a worker by itself keeps no cases'
+expect 0 '*' $search -o apart --device cuda:0,1 --workers 2 --memory 2M
+[ "$(kept apart)" -gt 0 ] || fail 'workers on a GPU each keep no cases'
+expect 0 '*' $search -o beside --device cuda:0 --workers 2 --memory 2M
+[ "$(kept beside)" -eq 0 ] || fail "workers on one GPU keep more cases than there is room for: $(kept beside)"
+same_way apart beside
 expect 2 'segnas3d: one: this study was begun with device "cuda bf16", now device is "cpu"; *' $search -o one
 expect 2 'segnas3d: one: this study was begun with device "cuda bf16", now device is "cuda tf32"; *' \
     $search -o one --device cuda --precision tf32
@@ -171,6 +188,13 @@ if command -v mpirun >/dev/null && [ -e "$(dirname "$built")/segnas3d-mpi.so" ];
         fail "ranks on GPUs: $(cat err)"
     same_way one ranks
     [ "$(used ranks)" = '1 2 ' ] || fail "not GPUs 1 and 2 were used by ranks: $(used ranks)"
+    for gpus in 1 1,2; do
+        mpirun --oversubscribe --bind-to none -n 3 "$program" $search -o ranks-$gpus --device cuda:$gpus --memory 2M \
+            >out 2>err || fail "ranks on GPUs $gpus: $(cat err)"
+        same_way apart ranks-$gpus
+    done
+    [ "$(kept ranks-1)" -eq 0 ] || fail "ranks on one GPU keep more cases than there is room for: $(kept ranks-1)"
+    [ "$(kept ranks-1,2)" -gt 0 ] || fail 'ranks on a GPU each keep no cases'
 else
     echo "ranks were left out: there is no MPI"
 fi
