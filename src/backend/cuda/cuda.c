@@ -81,6 +81,9 @@ static void cuda_close(sn_device *device)
         cudaStreamSynchronize(device->stream);
         sn_cudnn_close(device->cudnn);
         sn_cuda_staging_close(&device->staging);
+        for (int i = 0; i < SN_CUDA_AHEAD; i++)
+            if (device->ran[i] != NULL)
+                cudaEventDestroy(device->ran[i]);
         cudaStreamDestroy(device->stream);
         started--;
     }
@@ -101,6 +104,10 @@ sn_status sn_cuda_start(sn_device *device, sn_error *error)
     }
     if (device->staging.memory == NULL)
         SN_TRY(sn_cuda_check(sn_cuda_staging_open(&device->staging, device->stream), "pinned memory", error));
+    for (int i = 0; i < SN_CUDA_AHEAD; i++)
+        if (device->ran[i] == NULL)
+            SN_TRY(sn_cuda_check(cudaEventCreateWithFlags(&device->ran[i], cudaEventDisableTiming),
+                                 "an event", error));
     SN_TRY(sn_cudnn_open(&device->cudnn, device->stream, error));
 done:
     return status;

@@ -8,6 +8,10 @@
 #include "backend/cuda/cudnn_plan.h"
 #include "backend/cuda/staging.h"
 
+/* Runs of programs that may wait for the GPU: so many that it has always something to do, so few that who counts them knows
+ * how far it is, and who stops need not wait long. */
+enum { SN_CUDA_AHEAD = 8 };
+
 /* What takes time and memory on the GPU is made when something is to be computed (sn_cuda_start): most devices are
  * opened to plan for them. */
 struct sn_device {
@@ -15,6 +19,8 @@ struct sn_device {
     sn_precision precision; /* not AUTO */
     cudaStream_t stream;    /* NULL: not started */
     sn_cuda_staging staging;
+    cudaEvent_t ran[SN_CUDA_AHEAD]; /* after each of the last runs, at its number modulo SN_CUDA_AHEAD */
+    int64_t runs;
     sn_cudnn *cudnn;
     cudaError_t broken; /* what went wrong in a function that has no status; the next run or wait tells */
     char kernels[192];

@@ -282,14 +282,17 @@ void sn_cuda_program_free(sn_device *device, sn_program *program)
 sn_status sn_cuda_program_run(sn_device *device, sn_program *program, sn_error *error)
 {
     sn_status status;
+    cudaEvent_t ran = device->ran[device->runs++ % SN_CUDA_AHEAD];
     SN_TRY(sn_cuda_check(device->broken, "an earlier operation", error));
     SN_TRY(sn_cuda_check(cudaSetDevice(device->index), "a program", error));
+    SN_TRY(sn_cuda_check(cudaEventSynchronize(ran), "an earlier program", error));
     if (++program->runs == 2)
         record(program);
     if (program->graph == NULL)
         SN_TRY(enqueue_all(program, error));
     else
         SN_TRY(sn_cuda_check(cudaGraphLaunch(program->graph, device->stream), "a program", error));
+    SN_TRY(sn_cuda_check(cudaEventRecord(ran, device->stream), "a program", error));
 done:
     return status;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backend/checked/checked.h"
-#include "backend/cuda/staging.h"
+#include "backend/cuda/device.h"
 #include "backend/plugin.h"
 #include "base/memory.h"
 #include "conformance.h"
@@ -294,6 +294,25 @@ static void a_program_of_nothing_runs(void **state)
     assert_int_equal(compare_with_ref(&of), 0);
 }
 
+/* Who counts runs knows how far the device is, though what is sent for them is little. */
+static void the_host_is_few_runs_ahead(void **state)
+{
+    (void)state;
+    sequence of = {.count = 0};
+    sn_error error = SN_ERROR_INIT;
+    sn_operand t = put(&of, operand_of(SN_F64, 1, 1, 1, 1, 4));
+    append_nadam(&of, t, 37);
+    op_runner runner = open_cuda(SN_PRECISION_FLOAT32);
+    loaded on_gpu = load(runner, &of);
+    const int before = cuda_host.launches;
+    for (int runs = 1; runs <= 4 * SN_CUDA_AHEAD; runs++) {
+        assert_int_equal(runner.backend->program_run(runner.device, on_gpu.program, &error), SN_OK);
+        assert_int_equal(cuda_host.launches - before, runs < SN_CUDA_AHEAD ? 0 : runs - SN_CUDA_AHEAD);
+    }
+    unload(&on_gpu);
+    close_cuda(&runner);
+}
+
 /* ---- copies and memory ---- */
 
 static void what_is_uploaded_may_change_at_once_and_comes_back(void **state)
@@ -514,6 +533,7 @@ int main(void)
         cmocka_unit_test(all_parameters_are_updated_by_one_kernel),
         cmocka_unit_test(averages_are_joined_unless_one_needs_another),
         cmocka_unit_test(a_program_of_nothing_runs),
+        cmocka_unit_test(the_host_is_few_runs_ahead),
         cmocka_unit_test(what_is_uploaded_may_change_at_once_and_comes_back),
         cmocka_unit_test(an_upload_does_not_wait_for_the_device),
         cmocka_unit_test(out_of_memory_says_what_is_free),
