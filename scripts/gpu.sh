@@ -215,9 +215,11 @@ stage_trial() {
             each = NR == 1 ? first : rest / (NR - 1)
             printf "%d epochs, %.2f s each; 100 take %.1f minutes\n", NR, each, (first + 99 * each) / 60
         }'
+    grep '^device .* keeps ' $out/trial.log || echo "the GPU keeps no cases"
     echo "memory of the GPU: $(($(sort -n $out/trial-memory.txt | tail -n 1) - before)) MiB; planned:"
     classes=$(sed -n '/"labels"/,/}/p' $out/cohort/dataset.json | grep -c '"[0-9]*": ')
-    $program inspect --arch "$trial_arch" --size 128 --classes "$classes" --device cuda | grep '^memory to train'
+    $program inspect --arch "$trial_arch" --size 128 --classes "$classes" --device cuda |
+        grep -e '^memory to train' -e 'a case on the GPU'
 }
 
 # MiB in use on the first GPU; 0 where nobody tells.

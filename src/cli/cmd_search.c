@@ -254,8 +254,8 @@ done:
 
 /*
  * How many places there are, and what the trainings at one may take together, in bytes, beside what each of its workers
- * needs anyway: all are at one place, the machines, or each GPU is one. Which GPUs other machines have is
- * not known here: no limit.
+ * needs anyway: all are at one place, the machines, or each GPU is one. Which GPUs other machines have is not known here:
+ * no limit.
  */
 static sn_status places_find(cli_searching *searching, const search_options *options, int64_t budget,
                              sn_error *error)

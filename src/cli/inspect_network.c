@@ -16,6 +16,7 @@ typedef struct network_facts {
     sn_arch_summary summary;
     int64_t train_peak_bytes, predict_peak_bytes;
     int64_t train_peak_recomputed_bytes; /* with blocks computed twice */
+    int64_t case_bytes;                  /* that a GPU keeps of each case; 0 of a device that keeps none */
 } network_facts;
 
 /* The prediction, normalisations not folded; `*graph` is the caller's, also after an error. */
@@ -66,6 +67,7 @@ static sn_status facts_collect(network_facts *facts, const inspect_network *netw
                          network->device, error));
     facts->train_peak_bytes = kept.bytes;
     facts->train_peak_recomputed_bytes = recomputed.bytes;
+    facts->case_bytes = sn_device_is_gpu(network->device) ? sn_train_case_bytes(&shape) : 0;
     SN_TRY(predict_plan(&facts->predict_peak_bytes, network, error));
 done:
     return status;
@@ -77,11 +79,12 @@ static void print_json(const network_facts *facts, json_t *more)
     json_t *root = json_pack("{ss sb}", "arch", facts->text, "legal", facts->legal);
     if (facts->legal)
         json_object_update_new(root,
-                               json_pack("{ss sI sI sI sI sI sI}", "network", facts->key, "parameters",
+                               json_pack("{ss sI sI sI sI sI sI sI}", "network", facts->key, "parameters",
                                          (json_int_t)summary->parameters, "multiply_adds",
                                          (json_int_t)summary->multiply_adds, "train_peak_bytes",
                                          (json_int_t)facts->train_peak_bytes, "train_peak_recomputed_bytes",
-                                         (json_int_t)facts->train_peak_recomputed_bytes, "predict_peak_bytes",
+                                         (json_int_t)facts->train_peak_recomputed_bytes, "case_bytes",
+                                         (json_int_t)facts->case_bytes, "predict_peak_bytes",
                                          (json_int_t)facts->predict_peak_bytes, "unplanned_bytes",
                                          (json_int_t)summary->value_bytes));
     else
@@ -117,6 +120,8 @@ static sn_status print_text(const network_facts *facts, const sn_graph *graph, c
     printf("%-36s%.4g G\n", "multiply-adds, one image forward", (double)facts->summary.multiply_adds * 1e-9);
     print_memory("memory to train, planned", facts->train_peak_bytes);
     print_memory("... with blocks computed twice", facts->train_peak_recomputed_bytes);
+    if (facts->case_bytes > 0)
+        print_memory("... beside it, a case on the GPU", facts->case_bytes);
     print_memory("memory to predict, planned", facts->predict_peak_bytes);
     print_memory("all values and gradients, unplanned", facts->summary.value_bytes);
     SN_TRY(sn_draw_layers(&layers, graph, 0, error));

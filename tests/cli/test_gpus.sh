@@ -57,6 +57,9 @@ error_is_one_line
 FAKE_GPUS="9.0:768" expect 1 'segnas3d: device cuda: not even the 768 MiB are free that CUDA takes for itself; *' \
     predict m scan.nii -o p --device cuda
 expect 0 'fake GPU 2 opened*' inspect $net --device cuda:2 # planning asks only what it is
+output_has '... beside it, a case on the GPU'
+expect 0 '' inspect $net --json
+output_has '"case_bytes": 0'
 expect 2 'segnas3d: device cuda:1: Fake 1 of compute capability 7.5 has no bf16; *' \
     inspect $net --device cuda:1 --precision bf16
 # The precision that auto means, as the device is opened with it: 1 float32, 3 bf16.
