@@ -93,7 +93,7 @@ done:
     return status;
 }
 
-/* The job of a worker, which computes on device number `seat` of those named, as all workers do; `*job` is the caller's, json_decref. */
+/* The job of a worker, which computes on device number `seat` of those named; `*job` is the caller's, json_decref. */
 static sn_status make_job(json_t **job, const sn_trials *trials, const sn_task_run *run, int seat,
                           const char *network, sn_error *error)
 {

@@ -109,6 +109,26 @@ static void memory_is_less_what_each_process_takes_for_itself(void **state)
     assert_true(left > 0);
 }
 
+static int beside(const char *name, int workers)
+{
+    int count;
+    sn_error error = SN_ERROR_INIT;
+    if (sn_device_beside(&count, name, workers, &error) != SN_OK)
+        fail_msg("%s", error.text);
+    return count;
+}
+
+static void workers_take_gpus_in_turn_and_are_beside_others(void **state)
+{
+    (void)state;
+    setenv("FAKE_GPUS", "9.0:4096 8.0:2048", 1);
+    for (int workers = 0; workers <= 5; workers++) {
+        assert_int_equal(beside("cuda", workers), workers > 4 ? 2 : workers > 2);
+        assert_int_equal(beside("cuda:1", workers), workers > 1 ? workers - 1 : 0);
+        assert_int_equal(beside("cpu", workers), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +138,7 @@ int main(void)
         cmocka_unit_test(a_kind_is_without_the_number),
         cmocka_unit_test(the_cpu_has_one_precision),
         cmocka_unit_test(a_device_is_opened_by_name),
+        cmocka_unit_test(workers_take_gpus_in_turn_and_are_beside_others),
         cmocka_unit_test(memory_is_less_what_each_process_takes_for_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

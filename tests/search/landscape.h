@@ -75,6 +75,7 @@ static inline sn_status landscape_propose(sn_proposal *proposal, const double *x
     SN_TRY(sn_string_format(&proposal->network, error, "%d", landscape_network(v)));
     proposal->parameters = 1000 * v[0];
     proposal->planned_bytes = (int64_t)v[0] << 20;
+    proposal->kept_bytes = (int64_t)v[0] << 18;
     if (landscape_too_large(v)) {
         proposal->outcome = SN_OUTCOME_MEMORY;
         SN_TRY(sn_string_copy(&proposal->reason, "over the budget", error));
@@ -107,11 +108,11 @@ typedef struct hall {
     double now;
     int dimension;
     hall_training workers[HALL_WORKERS];
-    int reporting;        /* the worker whose training ends at this moment, and reports */
-    bool cut;             /* it was told to stop */
-    int most_running;     /* trainings at once */
-    int places;           /* of the workers, as sn_search_options has them */
-    int64_t most_planned; /* bytes of several at once at one place */
+    int reporting;      /* the worker whose training ends at this moment, and reports */
+    bool cut;           /* it was told to stop */
+    int most_running;   /* trainings at once */
+    int places;         /* of the workers, as sn_search_options has them */
+    int64_t most_taken; /* bytes of several at once at one place */
 } hall;
 
 /* How many trainings are under way. */
@@ -123,17 +124,23 @@ static inline int hall_running(const hall *self)
     return running;
 }
 
-/* Note how many are running, and what those at the worker's place plan for together. */
+/* What a training takes; none: nothing. */
+static inline int64_t hall_taken(const sn_proposal *proposal)
+{
+    return proposal == NULL ? 0 : proposal->planned_bytes + proposal->kept_bytes;
+}
+
+/* Note how many are running, and what those at the worker's place take together. */
 static inline void hall_count(hall *self, int worker)
 {
     int running = hall_running(self), places = self->places > 1 ? self->places : 1, neighbours = 0;
-    int64_t planned = 0;
+    int64_t taken = 0;
     for (int i = worker % places; i < HALL_WORKERS; i += places) {
         neighbours += self->workers[i].proposal != NULL;
-        planned += self->workers[i].proposal != NULL ? self->workers[i].proposal->planned_bytes : 0;
+        taken += hall_taken(self->workers[i].proposal);
     }
     self->most_running = running > self->most_running ? running : self->most_running;
-    self->most_planned = neighbours > 1 && planned > self->most_planned ? planned : self->most_planned;
+    self->most_taken = neighbours > 1 && taken > self->most_taken ? taken : self->most_taken;
 }
 
 static inline sn_status hall_begin(int worker, const sn_proposal *proposal, const double *x, int dimension,

@@ -289,19 +289,19 @@ static void workers_share_the_memory(void **state)
     study_choose("tight");
     assert_int_equal(run_in(&ended, &tight, &optimiser, &options, NULL), SN_OK);
     assert_study_equals(whole);
-    assert_true(tight.most_running > 1 && tight.most_planned <= LIMIT);
+    assert_true(tight.most_running > 1 && tight.most_taken <= LIMIT);
     study_choose("divided"); /* two pairs of workers, each with as much memory */
     options.places = divided.places = 2;
     trained = trainings_none;
     assert_int_equal(run_in(&ended, &divided, &optimiser, &options, NULL), SN_OK);
     assert_study_equals(whole);
-    assert_true(divided.most_planned > 0 && divided.most_planned <= LIMIT && divided.now < tight.now);
+    assert_true(divided.most_taken > 0 && divided.most_taken <= LIMIT && divided.now < tight.now);
     study_choose("wide");
     options.memory = 0;
     trained = trainings_none;
     assert_int_equal(run_in(&ended, &wide, &optimiser, &options, NULL), SN_OK);
     assert_study_equals(whole);
-    assert_true(wide.most_running == WORKERS && wide.most_planned > LIMIT && wide.now < tight.now);
+    assert_true(wide.most_running == WORKERS && wide.most_taken > LIMIT && wide.now < tight.now);
     json_decref(whole);
 }
 
