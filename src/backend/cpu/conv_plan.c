@@ -87,7 +87,9 @@ static sn_conv_way choose_way(sn_winograd_plan *winograd, const sn_op *op)
     const bool deep = sn_deep_suits(op);
     if (sn_winograd_plan_make(winograd, op, deep ? clearly * sn_deep_cycles(op) : direct_cycles(op)))
         return SN_CONV_WINOGRAD;
-    return deep ? SN_CONV_DEEP : SN_CONV_DIRECT;
+    if (deep)
+        return SN_CONV_DEEP;
+    return sn_strided_suits(op) ? SN_CONV_STRIDED : SN_CONV_DIRECT;
 }
 
 size_t sn_conv_workspace(const sn_op *op)
@@ -98,6 +100,8 @@ size_t sn_conv_workspace(const sn_op *op)
         return sn_winograd_workspace(&winograd);
     if (way == SN_CONV_DEEP)
         return sn_deep_workspace(op);
+    if (way == SN_CONV_STRIDED)
+        return sn_strided_workspace(op);
     size_t weights = (size_t)sn_tensor_count(parts_of(op).w) * sizeof(float);
     if (op->kind != SN_OP_CONV3D_BACKWARD_WEIGHTS)
         return weights;
@@ -401,6 +405,8 @@ sn_status sn_conv_plan_make(sn_conv_plan **plan, const sn_op *op, int lanes, sn_
     made->way = choose_way(&made->winograd, op);
     if (made->way == SN_CONV_DEEP)
         SN_TRY(sn_deep_plan_make(&made->deep, op, error));
+    if (made->way == SN_CONV_STRIDED)
+        made->strided = sn_strided_plan_of(op);
     if (made->way == SN_CONV_DIRECT)
         SN_TRY(plan_direct(made, op, lanes, error));
     *plan = made;
@@ -430,6 +436,8 @@ size_t sn_conv_scratch(const sn_conv_plan *plan)
         return sn_winograd_scratch(&plan->winograd);
     if (plan->way == SN_CONV_DEEP)
         return sn_deep_scratch(plan->deep);
+    if (plan->way == SN_CONV_STRIDED)
+        return sn_strided_scratch(&plan->strided);
     for (int i = 0; i < plan->pass_count; i++) {
         const sn_conv_pass *pass = &plan->passes[i];
         int64_t floats = pass->in_block * pass->channel + plan->group * pass->sweep.out_size;

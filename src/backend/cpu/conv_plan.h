@@ -24,6 +24,7 @@
 #include <stdbool.h>
 
 #include "backend/cpu/conv_deep.h"
+#include "backend/cpu/conv_strided.h"
 #include "backend/cpu/winograd_plan.h"
 #include "backend/op.h"
 
@@ -84,13 +85,15 @@ typedef struct sn_conv_pass {
 
 typedef enum sn_conv_way {
     SN_CONV_DIRECT,   /* lanes are voxels, as above */
-    SN_CONV_DEEP,     /* lanes are channels: conv_deep.h */
+    SN_CONV_DEEP,     /* lanes are channels, few voxels: conv_deep.h */
+    SN_CONV_STRIDED,  /* lanes are channels, many voxels: conv_strided.h */
     SN_CONV_WINOGRAD, /* lanes are tiles, or channels: winograd_plan.h */
 } sn_conv_way;
 
 typedef struct sn_conv_plan {
-    sn_conv_way way; /* of the two others only their own plan is made */
+    sn_conv_way way; /* of the others only their own plan is made */
     sn_deep_plan *deep;
+    sn_strided_plan strided;
     sn_winograd_plan winograd;
     int64_t images, in_channels, out_channels; /* of a pass */
     int64_t in[3], out[3];                     /* extents */

@@ -1,5 +1,6 @@
 /* Convolution backward weights, directly: dw[o, i, tap] += sum over voxels of dy[o, v] * x[i, v + shift of tap]. */
 #include "backend/cpu/kernels/conv_deep.h"
+#include "backend/cpu/kernels/conv_strided.h"
 #include "backend/cpu/kernels/conv_sums.h"
 #include "backend/cpu/kernels/conv_tile.h"
 #include "backend/cpu/kernels/winograd_run.h"
@@ -183,6 +184,8 @@ void SN_CPU_RUN(conv3d_backward_weights)(const sn_cpu_call *call)
         SN_CPU_NAME(sn_winograd_backward_weights)(call, &plan->winograd);
     else if (plan->way == SN_CONV_DEEP)
         SN_CPU_NAME(sn_deep_backward_weights)(call, plan->deep);
+    else if (plan->way == SN_CONV_STRIDED)
+        SN_CPU_NAME(sn_strided_backward_weights)(call, &plan->strided);
     else
         run_direct(call);
 }
