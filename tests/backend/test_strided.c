@@ -1,4 +1,4 @@
-/* Backward weights where kernel and stride are 2: where lanes are channels, how it is cut, and that it is right. */
+/* Convolutions backward where kernel and stride are 2: which they are, how they are cut, and that they are right. */
 #include "cmocka_all.h"
 
 #include "backend/cpu/conv_plan.h"
@@ -14,25 +14,26 @@ static sn_conv_plan *plan_of(sn_op_kind kind, const sampled_shape *shape)
 
 static bool is_strided(sn_op_kind kind, int64_t out, int64_t side, int kernel, int stride)
 {
-    const sampled_shape shape = {1, 3, out, {side, side, side}, kernel, 1, stride};
+    const sampled_shape shape = {1, 16, out, {side, side, side}, kernel, 1, stride};
     sn_conv_plan *plan = plan_of(kind, &shape);
     bool is = plan->way == SN_CONV_STRIDED;
     sn_conv_plan_free(plan);
     return is;
 }
 
-static void many_voxels_and_half_of_the_lanes_are_wanted(void **state)
+static void they_have_many_voxels(void **state)
 {
     (void)state;
-    const sn_op_kind kind = SN_OP_CONV3D_BACKWARD_WEIGHTS;
-    assert_true(is_strided(kind, 32, 64, 2, 2));
-    assert_true(is_strided(kind, 8, 37, 2, 2));
-    assert_false(is_strided(kind, 7, 37, 2, 2));
-    assert_false(is_strided(kind, 32, 16, 2, 2)); /* few voxels: deep */
-    assert_false(is_strided(kind, 32, 64, 2, 1));
-    assert_false(is_strided(kind, 32, 64, 3, 2));
     assert_false(is_strided(SN_OP_CONV3D, 32, 64, 2, 2));
-    assert_false(is_strided(SN_OP_CONV3D_BACKWARD_DATA, 32, 64, 2, 2));
+    for (int k = 1; k < 3; k++) {
+        assert_true(is_strided(convolution_kinds[k], 32, 64, 2, 2));
+        assert_true(is_strided(convolution_kinds[k], 8, 37, 2, 2));
+        assert_false(is_strided(convolution_kinds[k], 32, 8, 2, 2)); /* few voxels: deep */
+        assert_false(is_strided(convolution_kinds[k], 32, 64, 2, 1));
+        assert_false(is_strided(convolution_kinds[k], 32, 64, 3, 2));
+    }
+    assert_true(is_strided(SN_OP_CONV3D_BACKWARD_DATA, 7, 37, 2, 2));
+    assert_false(is_strided(SN_OP_CONV3D_BACKWARD_WEIGHTS, 7, 37, 2, 2)); /* less than half of the lanes */
 }
 
 static void slabs_are_some_rows(void **state)
@@ -68,21 +69,24 @@ static void sums_are_those_of_products(void **state)
          2}, /* several slabs of a partial sum, the last lanes without a channel */
         {4, 2, 9, {33, 35, 41}, 2, 1, 2},   /* several images; voxels of x that no tap meets */
         {1, 1, 100, {37, 29, 43}, 2, 1, 2}, /* several blocks of output channels */
-        {1, 21, 13, {3, 5, 160}, 2, 1, 2},
+        {1, 5, 17, {6, 50, 8}, 2, 1, 2},    /* rows of less than a vector */
+        {2, 11, 8, {4, 6, 226}, 2, 1, 2},   /* several chunks of a row */
+        {1, 21, 13, {5, 6, 160}, 2, 1, 2},
     };
     const int count = (int)(sizeof cases / sizeof *cases);
-    for (int c = 0; c < count; c++) {
-        sn_conv_plan *plan = plan_of(SN_OP_CONV3D_BACKWARD_WEIGHTS, &cases[c]);
-        assert_int_equal(plan->way, SN_CONV_STRIDED);
-        sn_conv_plan_free(plan);
-    }
+    for (int c = 0; c < count; c++)
+        for (int k = 1; k < 3; k++) {
+            sn_conv_plan *plan = plan_of(convolution_kinds[k], &cases[c]);
+            assert_int_equal(plan->way, SN_CONV_STRIDED);
+            sn_conv_plan_free(plan);
+        }
     check_samples_everywhere(cases, count);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_voxels_and_half_of_the_lanes_are_wanted),
+        cmocka_unit_test(they_have_many_voxels),
         cmocka_unit_test(slabs_are_some_rows),
         cmocka_unit_test(sums_are_those_of_products),
     };

@@ -1,6 +1,7 @@
 /* Convolution forward and backward data, directly: tiles of the input times blocks of packed weights. */
 #include "backend/cpu/kernels/conv_block.h"
 #include "backend/cpu/kernels/conv_deep.h"
+#include "backend/cpu/kernels/conv_strided.h"
 #include "backend/cpu/kernels/conv_tile.h"
 #include "backend/cpu/kernels/winograd_run.h"
 
@@ -240,6 +241,8 @@ void SN_CPU_RUN(conv3d)(const sn_cpu_call *call)
         SN_CPU_NAME(sn_deep_backward_data)(call, plan->deep);
     else if (plan->way == SN_CONV_DEEP)
         SN_CPU_NAME(sn_deep_conv3d)(call, plan->deep);
+    else if (plan->way == SN_CONV_STRIDED)
+        SN_CPU_NAME(sn_strided_backward_data)(call, &plan->strided);
     else
         run_direct(call);
 }

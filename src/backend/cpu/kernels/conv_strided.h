@@ -1,12 +1,23 @@
 /**
- * Backward weights where kernel and stride are 2: see backend/cpu/conv_strided.h.
+ * Convolutions backward where kernel and stride are 2: see backend/cpu/conv_strided.h.
  */
 #ifndef SN_BACKEND_CPU_KERNELS_CONV_STRIDED_H
 #define SN_BACKEND_CPU_KERNELS_CONV_STRIDED_H
 
-#include "backend/cpu/conv_strided.h"
+#include "backend/cpu/conv_plan.h"
 #include "backend/cpu/kernels/run.h"
 
+/** Write a vector of which the first `count` floats may be written. */
+SN_INLINE void sn_strided_put(float *to, vf value, int64_t count)
+{
+    if (count >= LANES)
+        vf_store(to, value);
+    else
+        for (int64_t i = 0; i < count; i++)
+            to[i] = value[i];
+}
+
+void SN_CPU_NAME(sn_strided_backward_data)(const sn_cpu_call *call, const sn_strided_plan *plan);
 void SN_CPU_NAME(sn_strided_backward_weights)(const sn_cpu_call *call, const sn_strided_plan *plan);
 
 #endif

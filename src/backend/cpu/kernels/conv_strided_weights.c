@@ -30,16 +30,6 @@ typedef struct slab_job {
     bool add;        /* to what dw holds */
 } slab_job;
 
-/* Write (or add) a vector of which the first `count` floats may be written. */
-SN_INLINE void put_first(float *to, vf value, int64_t count, bool add)
-{
-    if (count >= LANES)
-        vf_store(to, add ? vf_load(to) + value : value);
-    else
-        for (int64_t i = 0; i < count; i++)
-            to[i] = add ? to[i] + value[i] : value[i];
-}
-
 /* Sum over a row of dy; x: the rows of its taps. The next channel's, `next` floats further on, are needed soon. */
 SN_INLINE void add_row(const int vectors, vf sum[], const float *const x[], int64_t next, const float *dy,
                        int64_t width)
@@ -83,9 +73,11 @@ SN_INLINE void correlate(const int vectors, const slab_job *job)
     SN_UNROLL
     for (int t = 0; t < TAPS; t++) {
         SN_UNROLL
-        for (int k = 0; k < vectors; k++)
-            put_first(job->dw + t * weight_tap + k * LANES, sum[t * vectors + k], job->count - k * LANES,
-                      job->add);
+        for (int k = 0; k < vectors; k++) {
+            float *to = job->dw + t * weight_tap + k * LANES;
+            vf value = sum[t * vectors + k];
+            sn_strided_put(to, job->add ? vf_load(to) + value : value, job->count - k * LANES);
+        }
     }
 }
 
