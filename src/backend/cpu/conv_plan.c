@@ -3,8 +3,7 @@
 #include "base/memory.h"
 
 enum {
-    MAX_POSITIONS = 1536,       /* outputs of a tile, halo included, */
-    FEWEST_POSITIONS = 256,     /* and at least, where a tile is made smaller for many input channels */
+    MAX_POSITIONS = 1536,       /* outputs of a tile, halo included */
     MAX_ROW = 512,              /* outputs of a tile along W */
     DENSE_TILE = 1024,          /* the same where tiles need no halo, */
     FEWEST_OF_DENSE = 128,      /* and at least, of small grids */
@@ -33,14 +32,6 @@ static bool is_dense(const sn_op *op)
 {
     const sn_conv3d_params *p = &op->params.conv3d;
     return p->kernel == 1 && p->stride == 1 && p->pad == 0;
-}
-
-/* Whether each output voxel of backward data meets one tap, and each input voxel is met by all. */
-static bool is_joined(const sn_op *op)
-{
-    const sn_conv3d_params *p = &op->params.conv3d;
-    return op->kind == SN_OP_CONV3D_BACKWARD_DATA && p->kernel == 2 && p->stride == 2 && p->dilation == 1 &&
-           p->pad == 0;
 }
 
 static int64_t in_block_limit_dw(const sn_op *op)
@@ -201,13 +192,7 @@ sn_conv_sweep sn_conv_sweep_of(const sn_conv_pass *pass, const int64_t extent[3]
 /* Whether results may be written where they belong, if runs are rows. */
 static bool rows_in_place(const sn_conv_pass *pass, const sn_conv_plan *plan)
 {
-    const int step = plan->joined > 1 ? plan->out_step : 1;
-    if (plan->is_dw || plan->out_step != step || pass->axis[2].tile % SN_CONV_MAX_LANES != 0)
-        return false;
-    for (int i = 0; i < 3; i++)
-        if (plan->out[i] != step * pass->axis[i].extent)
-            return false;
-    return true;
+    return !plan->is_dw && plan->out_step == 1 && pass->axis[2].tile % SN_CONV_MAX_LANES == 0;
 }
 
 /* Choose the way of running with the least work: vectors, and what each run costs beside them: the start of a
@@ -288,11 +273,7 @@ static void choose_tiles(sn_conv_pass *pass, const sn_conv_plan *plan)
 {
     const sn_conv_axis *axis = pass->axis;
     int64_t row_tiles = sn_conv_parts(axis[2].extent, plan->dense ? dense_tile(plan) : MAX_ROW);
-    int64_t most = MAX_POSITIONS, best[3] = {axis[0].extent, axis[1].extent, row_tiles};
-    int64_t together = INPUT_FLOATS / plan->in_channels - 2 * SN_CONV_SLACK; /* of all input channels */
-    cut(pass, plan, best);
-    if (plan->joined > 1 && rows_in_place(pass, plan) && together >= FEWEST_POSITIONS)
-        most = smaller(most, together);
+    int64_t best[3] = {axis[0].extent, axis[1].extent, row_tiles};
     double least = -1;
     for (int64_t ty = 1; ty <= axis[1].extent; ty++)
         for (int64_t tz = 1; tz <= axis[0].extent; tz++) {
@@ -300,7 +281,7 @@ static void choose_tiles(sn_conv_pass *pass, const sn_conv_plan *plan)
             cut(pass, plan, tiles);
             if (axis[0].tiles < tz || axis[1].tiles < ty) /* the same as with fewer */
                 continue;
-            if (axis[0].tile * axis[1].tile * pass->row > most)
+            if (axis[0].tile * axis[1].tile * pass->row > MAX_POSITIONS)
                 continue;
             double cost = tile_cost(pass, plan);
             if (least < 0 || cost < least) {
@@ -323,8 +304,7 @@ static void plan_pass(sn_conv_pass *pass, const sn_conv_plan *plan, const sn_op 
     if (plan->is_dw && plan->dense && plan->partials == 1)
         limit = smaller(limit, sn_conv_parts(plan->in_channels, small_parts(plan)));
     pass->in_block = sn_conv_parts(plan->in_channels, sn_conv_parts(plan->in_channels, limit));
-    pass->in_place = pass->runs == SN_CONV_RUN_ROWS && rows_in_place(pass, plan) &&
-                     (plan->joined == 1 || pass->in_block == plan->in_channels);
+    pass->in_place = pass->runs == SN_CONV_RUN_ROWS && rows_in_place(pass, plan);
     for (int t = 0; t < pass->tap_count; t++) {
         const sn_conv_tap *tap = &pass->taps[t];
         int phase = (tap->phase[0] * pass->axis[1].phases + tap->phase[1]) * pass->axis[2].phases;
@@ -339,7 +319,6 @@ static void set_extents(sn_conv_plan *plan, const sn_op *op)
     const parts p = parts_of(op);
     const bool backward = op->kind == SN_OP_CONV3D_BACKWARD_DATA;
     const sn_tensor_desc *in = backward ? p.y : p.x, *out = backward ? p.x : p.y;
-    int64_t taps = (int64_t)op->params.conv3d.kernel * op->params.conv3d.kernel * op->params.conv3d.kernel;
     plan->images = in->shape[0];
     plan->in_channels = in->shape[1];
     plan->out_channels = out->shape[1];
@@ -348,8 +327,6 @@ static void set_extents(sn_conv_plan *plan, const sn_op *op)
     plan->weight_out = backward ? p.w->shape[0] : 1;
     plan->weight_in = backward ? 1 : p.w->shape[0];
     plan->weight_tap = p.w->shape[0] * p.w->shape[1];
-    plan->joined = is_joined(op) ? (int)taps : 1;
-    plan->out_channels *= plan->joined;
     plan->dense = is_dense(op);
     plan->is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
     plan->group = smaller(plan->out_channels, plan->is_dw ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP);
@@ -381,7 +358,7 @@ static sn_status plan_direct(sn_conv_plan *plan, const sn_op *op, int lanes, sn_
     sn_status status = SN_OK;
     size_t taps = (size_t)op->params.conv3d.kernel * op->params.conv3d.kernel * op->params.conv3d.kernel;
     set_extents(plan, op);
-    int phases = plan->joined > 1 ? 1 : plan->out_step * plan->out_step * plan->out_step;
+    int phases = plan->out_step * plan->out_step * plan->out_step;
     SN_TRY(sn_alloc(&plan->passes, (size_t)phases, sizeof *plan->passes, error));
     for (int phase = 0; phase < phases; phase++) {
         sn_conv_pass *pass = &plan->passes[plan->pass_count];

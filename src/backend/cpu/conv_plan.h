@@ -100,7 +100,6 @@ typedef struct sn_conv_plan {
     int in_step, out_step;                     /* stride of the sub-grids */
     /* floats of w from one output channel, one input channel, one tap to the next */
     int64_t weight_out, weight_in, weight_tap;
-    int joined;       /* 1, or 8: as many channels of the pass are sub-grids of one of the output */
     bool is_dw;       /* backward weights */
     bool dense;       /* one tap without shift: tiles can be used where they lie */
     int64_t group;    /* output channels of a unit of work, at most */

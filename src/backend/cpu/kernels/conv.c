@@ -24,15 +24,6 @@ static float *packed_block(const conv_job *job, int64_t block)
     return job->packed + first_row(job, block) * job->plan->in_channels * job->pass->tap_count;
 }
 
-/* The weights of an output channel of the pass, and of its sub-grid where they are joined. */
-static const float *row_weights(const conv_job *job, int64_t row)
-{
-    const sn_conv_plan *plan = job->plan;
-    if (plan->joined == 1)
-        return job->w + row * plan->weight_out;
-    return job->w + row / plan->joined * plan->weight_out + row % plan->joined * plan->weight_tap;
-}
-
 /* Weights of one input channel and one block, as `multiply` reads them. */
 static void pack_weights(const conv_job *job, int64_t block, int64_t channel)
 {
@@ -43,7 +34,7 @@ static void pack_weights(const conv_job *job, int64_t block, int64_t channel)
     for (int t = 0; t < taps; t++) {
         int64_t at = channel * plan->weight_in + job->pass->taps[t].weight * plan->weight_tap;
         for (int64_t r = 0; r < rows; r++)
-            *to++ = row_weights(job, first + r)[at];
+            *to++ = job->w[at + (first + r) * plan->weight_out];
     }
 }
 
@@ -80,44 +71,6 @@ static void write_channel(const conv_job *job, const sn_conv_tile *tile, const s
         }
 }
 
-/* to[2*i] = even[i], to[2*i + 1] = odd[i]: `count` floats. What lies `next` floats further on is written
- * soon. */
-static void join_rows(float *to, const float *even, const float *odd, int64_t count, int64_t next)
-{
-    for (int64_t i = 0; i < count; i += 2 * LANES) {
-        const vf part[2] = {vf_load(even + i / 2), vf_load(odd + i / 2)};
-        vf whole[2];
-        sn_join_2(part, whole);
-        __builtin_prefetch(to + i + next, 1, 2);
-        __builtin_prefetch(to + i + next + LANES, 1, 2);
-        if (count - i >= 2 * LANES) {
-            vf_store(to + i, whole[0]);
-            vf_store(to + i + LANES, whole[1]);
-        } else {
-            memcpy(to + i, whole, (size_t)(count - i) * sizeof *to);
-        }
-    }
-}
-
-/* Write a tile of the eight sub-grids of one output channel to their places. */
-static void write_joined(const conv_job *job, const sn_conv_tile *tile, const sn_conv_sweep *sweep,
-                         const float *from, float *channel)
-{
-    const int64_t *out = job->plan->out, next = sn_conv_voxels(out);
-    int64_t first = 2 * tile->at[2], count = 2 * tile->extent[2];
-    count = first + count <= out[2] ? count : out[2] - first;
-    for (int64_t z = 0; z < 2 * tile->extent[0]; z++)
-        for (int64_t y = 0; y < 2 * tile->extent[1]; y++) {
-            int64_t to_z = 2 * tile->at[0] + z, to_y = 2 * tile->at[1] + y;
-            int64_t sub_grid = z % 2 * 4 + y % 2 * 2;
-            const float *row =
-                from + sub_grid * sweep->out_size + z / 2 * sweep->out_z + y / 2 * sweep->out_y;
-            if (to_z < out[0] && to_y < out[1])
-                join_rows(channel + (to_z * out[1] + to_y) * out[2] + first, row, row + sweep->out_size,
-                          count, next);
-        }
-}
-
 /* All runs of one block over one tile. */
 static void run_block(const sn_conv_block *block, sn_conv_run *kernel, const sn_conv_pass *pass,
                       const sn_conv_sweep *sweep)
@@ -130,23 +83,22 @@ static void run_block(const sn_conv_block *block, sn_conv_run *kernel, const sn_
 
 /* Where a tile's results are summed: in scratch memory, or where they belong. */
 typedef struct conv_results {
-    bool in_place, joined; /* joined: and are joined there */
-    float *y;              /* of output (0,0,0), first channel */
-    int64_t channel; /* floats from one channel of the pass to the next, joined from one of the output */
+    bool in_place;
+    float *y;        /* of output (0,0,0), first channel */
+    int64_t channel; /* floats from one channel to the next */
     sn_conv_sweep sweep;
 } conv_results;
 
 static conv_results results_of(const conv_job *job, const sn_conv_tile *tile, float *sums, float *output)
 {
-    const int64_t *out = job->plan->out, step = job->plan->out_step;
+    const int64_t *out = job->plan->out;
     conv_results to = {.in_place = job->pass->in_place && tile->extent[2] % LANES == 0, .y = sums};
     to.sweep = sn_conv_sweep_of(job->pass, tile->extent, LANES);
     to.channel = to.sweep.out_size;
     if (to.in_place) {
-        to.joined = job->plan->joined > 1;
-        to.sweep.out_z = step * out[1] * out[2];
-        to.sweep.out_y = step * out[2];
-        to.y = output + tile->at[0] * to.sweep.out_z + tile->at[1] * to.sweep.out_y + step * tile->at[2];
+        to.sweep.out_z = out[1] * out[2];
+        to.sweep.out_y = out[2];
+        to.y = output + tile->at[0] * to.sweep.out_z + tile->at[1] * to.sweep.out_y + tile->at[2];
         to.channel = sn_conv_voxels(out);
     }
     return to;
@@ -159,7 +111,7 @@ static void run_unit(const conv_job *job, const sn_conv_tile *tile, int64_t begi
     const sn_conv_plan *plan = job->plan;
     const sn_conv_pass *pass = job->pass;
     int64_t out_voxels = sn_conv_voxels(plan->out), first = first_row(job, begin);
-    float *output = job->y + (tile->image * plan->out_channels + first) / plan->joined * out_voxels;
+    float *output = job->y + (tile->image * plan->out_channels + first) * out_voxels;
     const conv_results to = results_of(job, tile, scratch + pass->in_block * pass->channel, output);
     for (int64_t i = 0; i < plan->in_channels; i += pass->in_block) {
         int64_t rest = plan->in_channels - i, count = rest < pass->in_block ? rest : pass->in_block;
@@ -172,21 +124,15 @@ static void run_unit(const conv_job *job, const sn_conv_tile *tile, int64_t begi
                                    .offsets = pass->offsets,
                                    .taps = pass->tap_count,
                                    .w = packed_block(job, b) + i * pass->tap_count * rows,
-                                   .y = to.y + (row - first) / (to.joined ? rows : 1) * to.channel,
+                                   .y = to.y + (row - first) * to.channel,
                                    .y_channel = to.channel,
                                    .add = i > 0,
-                                   .far = to.in_place,
-                                   .y_plane = plan->out[1] * plan->out[2],
-                                   .y_row = plan->out[2]};
-            run_block(&block, to.joined ? SN_CONV_RUN_JOINED : SN_CONV_RUNS[rows], pass, &to.sweep);
+                                   .far = to.in_place};
+            run_block(&block, SN_CONV_RUNS[rows], pass, &to.sweep);
         }
     }
-    for (int64_t o = 0; !to.in_place && o < first_row(job, end) - first;
-         o += plan->joined, output += out_voxels)
-        if (plan->joined > 1)
-            write_joined(job, tile, &to.sweep, to.y + o * to.channel, output);
-        else
-            write_channel(job, tile, &to.sweep, to.y + o * to.channel, output);
+    for (int64_t o = 0; !to.in_place && o < first_row(job, end) - first; o++, output += out_voxels)
+        write_channel(job, tile, &to.sweep, to.y + o * to.channel, output);
 }
 
 /* Blocks are taken together, so that a tile is copied once for all of them, but not so many that there are
@@ -206,8 +152,7 @@ static void run_direct(const sn_cpu_call *call)
     const sn_conv_plan *plan = call->plan;
     conv_job job = {.plan = plan, .x = call->in[0], .w = call->in[1], .y = call->out[0]};
     job.packed = call->workspace;
-    job.blocks = plan->joined > 1 ? plan->out_channels / plan->joined
-                                  : sn_conv_parts(plan->out_channels, SN_CONV_LONG_BLOCK_ROWS);
+    job.blocks = sn_conv_parts(plan->out_channels, SN_CONV_LONG_BLOCK_ROWS);
     for (int p = 0; p < plan->pass_count; p++) {
         job.pass = &plan->passes[p];
         int64_t tiles = plan->images * sn_conv_tiles(job.pass);

@@ -3,8 +3,6 @@
 
 #include <stddef.h>
 
-#include "backend/cpu/kernels/shuffle.h"
-
 /* Vectors of voxels beside each other: as many sums as there are registers, less some for inputs and a weight. */
 #if LANES == 16
 #define COLUMNS(rows) ((rows) <= 7 ? 4 : (rows) <= 9 ? 3 : (rows) <= 14 ? 2 : 1)
@@ -13,55 +11,29 @@
 #endif
 enum { MAX_COLUMNS = 4, MAX_SUMS = 28 };
 
-/* Where vector c of row r is written; joined, the rows of two sub-grids are two vectors behind each other. */
-SN_INLINE float *place(const bool joined, const sn_conv_block *job, float *y, int r, int c)
-{
-    if (joined)
-        return y + r / 4 * job->y_plane + r / 2 % 2 * job->y_row + (2 * c + r % 2) * LANES;
-    return y + r * job->y_channel + c * LANES;
-}
-
 /* What will be written. */
-SN_INLINE void fetch(const int rows, const int columns, const bool joined, const sn_conv_block *job, float *y)
+SN_INLINE void fetch(const int rows, const int columns, const sn_conv_block *job, float *y)
 {
     SN_UNROLL
     for (int r = 0; r < rows; r++) {
         SN_UNROLL
         for (int c = 0; c < columns; c++)
-            __builtin_prefetch(place(joined, job, y, r, c) + LANES - 1, 1, 2);
-    }
-}
-
-/* Of every pair of rows, lane by lane: the even voxels and the odd ones become two vectors behind each other. */
-SN_INLINE void join(const int rows, const int columns, vf sum[])
-{
-    SN_UNROLL
-    for (int r = 0; r < rows; r += 2) {
-        SN_UNROLL
-        for (int c = 0; c < columns; c++) {
-            vf *even = &sum[r * columns + c], *odd = even + columns;
-            const vf part[2] = {*even, *odd};
-            vf whole[2];
-            sn_join_2(part, whole);
-            *even = whole[0];
-            *odd = whole[1];
-        }
+            __builtin_prefetch(y + r * job->y_channel + c * LANES + LANES - 1, 1, 2);
     }
 }
 
 /* y[r, c] (+)= sum over channels and taps of w[channel, tap, r] * x[channel, offset of tap, c] */
-SN_INLINE void multiply(const int rows, const int columns, const bool joined, const sn_conv_block *job,
-                        const float *x, float *y)
+SN_INLINE void multiply(const int rows, const int columns, const sn_conv_block *job, const float *x, float *y)
 {
     vf sum[MAX_SUMS];
     SN_UNROLL
     for (int r = 0; r < rows; r++) {
         SN_UNROLL
         for (int c = 0; c < columns; c++)
-            sum[r * columns + c] = !joined && job->add ? vf_load(place(joined, job, y, r, c)) : (vf){0};
+            sum[r * columns + c] = job->add ? vf_load(y + r * job->y_channel + c * LANES) : (vf){0};
     }
     if (job->far)
-        fetch(rows, columns, joined, job, y);
+        fetch(rows, columns, job, y);
     const float *w = job->w;
     const int taps = job->taps;
     for (int64_t i = 0; i < job->channels; i++, x += job->x_channel)
@@ -81,38 +53,35 @@ SN_INLINE void multiply(const int rows, const int columns, const bool joined, co
                     sum[r * columns + c] += w[r] * input[c];
             }
         }
-    if (joined)
-        join(rows, columns, sum);
     SN_UNROLL
     for (int r = 0; r < rows; r++) {
         SN_UNROLL
         for (int c = 0; c < columns; c++)
-            vf_store(place(joined, job, y, r, c), sum[r * columns + c]);
+            vf_store(y + r * job->y_channel + c * LANES, sum[r * columns + c]);
     }
 }
 
 /* A whole run: full steps of COLUMNS(rows) vectors, then what is left. */
-SN_INLINE void run(const int rows, const bool joined, const sn_conv_block *job, const float *x, float *y,
-                   int64_t vectors)
+SN_INLINE void run(const int rows, const sn_conv_block *job, const float *x, float *y, int64_t vectors)
 {
-    const int columns = COLUMNS(rows), out_step = joined ? 2 : 1;
+    const int columns = COLUMNS(rows);
     for (; vectors >= columns; vectors -= columns) {
-        multiply(rows, columns, joined, job, x, y);
+        multiply(rows, columns, job, x, y);
         x += columns * LANES;
-        y += columns * LANES * out_step;
+        y += columns * LANES;
     }
     if (columns > 3 && vectors == 3)
-        multiply(rows, 3, joined, job, x, y);
+        multiply(rows, 3, job, x, y);
     else if (columns > 2 && vectors == 2)
-        multiply(rows, 2, joined, job, x, y);
+        multiply(rows, 2, job, x, y);
     else if (columns > 1 && vectors == 1)
-        multiply(rows, 1, joined, job, x, y);
+        multiply(rows, 1, job, x, y);
 }
 
 #define RUN(rows)                                                                                            \
     static void run_##rows(const sn_conv_block *job, const float *x, float *y, int64_t vectors)              \
     {                                                                                                        \
-        run(rows, false, job, x, y, vectors);                                                                \
+        run(rows, job, x, y, vectors);                                                                       \
     }
 RUN(1)
 RUN(2)
@@ -120,9 +89,9 @@ RUN(3)
 RUN(4)
 RUN(5)
 RUN(6)
+#if LANES == 16
 RUN(7)
 RUN(8)
-#if LANES == 16
 RUN(9)
 RUN(10)
 RUN(11)
@@ -145,15 +114,10 @@ RUN(27)
 RUN(28)
 #endif
 
-sn_conv_run *const SN_CONV_RUNS[SN_CONV_MOST_ROWS + 1] = {
-    NULL,   run_1,  run_2,  run_3,  run_4,  run_5,  run_6,  run_7,  run_8,
+sn_conv_run *const SN_CONV_RUNS[SN_CONV_LONG_BLOCK_ROWS + 1] = {
+    NULL,   run_1,  run_2,  run_3,  run_4,  run_5,  run_6,
 #if LANES == 16
-    run_9,  run_10, run_11, run_12, run_13, run_14, run_15, run_16, run_17, run_18,
-    run_19, run_20, run_21, run_22, run_23, run_24, run_25, run_26, run_27, run_28,
+    run_7,  run_8,  run_9,  run_10, run_11, run_12, run_13, run_14, run_15, run_16, run_17,
+    run_18, run_19, run_20, run_21, run_22, run_23, run_24, run_25, run_26, run_27, run_28,
 #endif
 };
-
-void SN_CONV_RUN_JOINED(const sn_conv_block *job, const float *x, float *y, int64_t vectors)
-{
-    run(SN_CONV_JOINED_ROWS, true, job, x, y, vectors);
-}

@@ -15,10 +15,6 @@ enum { SN_CONV_BLOCK_ROWS = 14, SN_CONV_LONG_BLOCK_ROWS = 28 };
 #else
 enum { SN_CONV_BLOCK_ROWS = 6, SN_CONV_LONG_BLOCK_ROWS = 6 };
 #endif
-enum {
-    SN_CONV_JOINED_ROWS = 8, /* the sub-grids of one output channel */
-    SN_CONV_MOST_ROWS = LANES == 16 ? SN_CONV_LONG_BLOCK_ROWS : SN_CONV_JOINED_ROWS,
-};
 
 /* A block of output channels and of input channels. */
 typedef struct sn_conv_block {
@@ -30,9 +26,8 @@ typedef struct sn_conv_block {
     const float *w; /* (channels, taps, rows) */
     float *y;
     int64_t y_channel;
-    bool add;               /* to what y holds */
-    bool far;               /* y is not in a cache: it is fetched while sums are formed */
-    int64_t y_plane, y_row; /* of SN_CONV_RUN_JOINED, which does not add */
+    bool add; /* to what y holds */
+    bool far; /* y is not in a cache: it is fetched while sums are formed */
 } sn_conv_block;
 
 /**
@@ -44,12 +39,6 @@ typedef void sn_conv_run(const sn_conv_block *block, const float *x, float *y, i
 #define SN_CONV_RUNS SN_CPU_NAME(sn_conv_runs)
 
 /** [rows] The kernel of a block of so many rows. */
-extern sn_conv_run *const SN_CONV_RUNS[SN_CONV_MOST_ROWS + 1];
-
-#define SN_CONV_RUN_JOINED SN_CPU_NAME(sn_conv_run_joined)
-
-/** The same of a block whose eight rows are the sub-grids of one output channel: row 4*i + 2*j + k of voxel v is
- * y[i*y_plane + j*y_row + 2*v + k]. */
-sn_conv_run SN_CONV_RUN_JOINED;
+extern sn_conv_run *const SN_CONV_RUNS[SN_CONV_LONG_BLOCK_ROWS + 1];
 
 #endif
