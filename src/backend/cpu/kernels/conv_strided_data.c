@@ -12,7 +12,8 @@ enum {
     TAPS = SN_STRIDED_TAPS,
     ROWS = TAPS / 2, /* of dx, to one of dy */
     MAX_COLUMNS = LANES == 16 ? SN_STRIDED_COLUMNS : 3,
-    UNIT_CHUNKS = 16, /* of a unit of work, about */
+    UNIT_CHUNKS = 64, /* of a unit of work, about */
+    AHEAD = 2,        /* channels that dx is fetched ahead */
 };
 
 /* The lanes of half a vector, each twice. */
@@ -24,18 +25,11 @@ enum {
 #define TWICE 0, 0, 1, 1
 #endif
 
-/* A vector of dx: in the first of its ROWS, of the first channel. */
-typedef struct data_column {
-    const float *dy;
-    float *dx;
-    int64_t count; /* lanes that have a voxel */
-} data_column;
-
-/* Vectors that are summed together. */
+/* Vectors of dx that are summed together: in the first of their ROWS, of the first channel. */
 typedef struct data_chunk {
     int columns;
-    bool whole; /* each lane has a voxel */
-    data_column at[MAX_COLUMNS];
+    const float *dy[MAX_COLUMNS];
+    float *dx[MAX_COLUMNS];
 } data_chunk;
 
 /* Chunks and channels of dx. */
@@ -58,8 +52,9 @@ SN_INLINE vf splat_pair(const float *pair)
     return (vf)(bits - (vl){0});
 }
 
-/* Channel i of dx. What is written of the next one is fetched. */
-SN_INLINE void multiply(const int columns, const data_job *job, const data_chunk *chunk, int64_t i)
+/* Channel i of dx. Of channel `later_i` of a chunk, what will be written is fetched. */
+SN_INLINE void multiply(const int columns, const data_job *job, const data_chunk *chunk, int64_t i,
+                        const data_chunk *later, int64_t later_i)
 {
     const sn_strided_plan *plan = job->plan;
     const int64_t *in = plan->in, plane = in[1] * in[2], row[ROWS] = {0, in[2], plane, plane + in[2]};
@@ -84,25 +79,26 @@ SN_INLINE void multiply(const int columns, const data_job *job, const data_chunk
                 sum[r * columns + c] += weights * gradient[c];
         }
     }
-    const int64_t channel = in[0] * plane;
-    const bool whole = chunk->whole;
+    const int64_t channel = in[0] * plane, width = 2 * plan->out[2];
+    const bool whole = width >= LANES;
     SN_UNROLL
     for (int c = 0; c < columns; c++) {
         SN_UNROLL
         for (int r = 0; r < ROWS; r++) {
-            float *to = chunk->at[c].dx + i * channel + row[r];
-            __builtin_prefetch(to + channel, 1, 2);
+            float *to = chunk->dx[c] + i * channel + row[r];
+            __builtin_prefetch(later->dx[c] + later_i * channel + row[r], 1, 2);
             if (whole)
                 vf_store(to, sum[r * columns + c]);
             else
-                sn_strided_put(to, sum[r * columns + c], chunk->at[c].count);
+                sn_strided_put(to, sum[r * columns + c], width);
         }
     }
 }
 
-typedef void multiply_kernel(const data_job *job, const data_chunk *chunk, int64_t i);
+typedef void multiply_kernel(const data_job *job, const data_chunk *chunk, int64_t i, const data_chunk *later,
+                             int64_t later_i);
 
-/* One chunk, all channels of the job. Of the next one, dy is fetched from memory meanwhile. */
+/* One chunk, all channels of the job. Of the next one, dy is fetched meanwhile. */
 SN_INLINE void run_chunk(const int columns, multiply_kernel *kernel, const data_job *job,
                          const data_chunk *chunk, const data_chunk *next)
 {
@@ -112,7 +108,7 @@ SN_INLINE void run_chunk(const int columns, multiply_kernel *kernel, const data_
     for (int64_t o = 0; o < channels; o++) {
         SN_UNROLL
         for (int c = 0; c < columns; c++, to += LANES) {
-            vh once = *(const vh_unaligned *)(chunk->at[c].dy + o * voxels);
+            vh once = *(const vh_unaligned *)(chunk->dy[c] + o * voxels);
             vf_store(to, SN_SHUFFLE(once, once, TWICE));
         }
     }
@@ -122,9 +118,11 @@ SN_INLINE void run_chunk(const int columns, multiply_kernel *kernel, const data_
         for (int64_t end = fetched + share; fetched < end; fetched++) {
             SN_UNROLL
             for (int c = 0; c < columns; c++)
-                __builtin_prefetch(next->at[c].dy + fetched * voxels, 0, 2);
+                __builtin_prefetch(next->dy[c] + fetched * voxels, 0, 2);
         }
-        kernel(job, chunk, i);
+        const bool here = i + AHEAD < job->end_channel;
+        int64_t later_i = here ? i + AHEAD : job->first_channel + i + AHEAD - job->end_channel;
+        kernel(job, chunk, i, here ? chunk : next, later_i);
     }
 }
 
@@ -133,10 +131,10 @@ typedef void chunk_kernel(const data_job *job, const data_chunk *chunk, const da
 /* Multiplying is a function of its own: where it is inlined, a compiler keeps addresses in vector registers, and fetching
  * them waits behind the sums. */
 #define CHUNK(columns)                                                                                       \
-    __attribute__((noinline)) static void multiply_##columns(const data_job *job, const data_chunk *chunk,   \
-                                                             int64_t i)                                      \
+    __attribute__((noinline)) static void multiply_##columns(                                                \
+        const data_job *job, const data_chunk *chunk, int64_t i, const data_chunk *later, int64_t later_i)   \
     {                                                                                                        \
-        multiply(columns, job, chunk, i);                                                                    \
+        multiply(columns, job, chunk, i, later, later_i);                                                    \
     }                                                                                                        \
     static void chunk_##columns(const data_job *job, const data_chunk *chunk, const data_chunk *next)        \
     {                                                                                                        \
@@ -158,7 +156,18 @@ static chunk_kernel *const kernels[MAX_COLUMNS + 1] = {
 #endif
 };
 
-/* Chunk `index` of all images: a part of a row of dy, or some whole rows. */
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Chunk `index` of all images: a part of a row of dy, or some whole rows. The last vector of a row may overlap the one
+ * before, which is in the same chunk. */
 static data_chunk chunk_at(const data_job *job, int64_t index)
 {
     const sn_strided_plan *plan = job->plan;
@@ -169,14 +178,12 @@ static data_chunk chunk_at(const data_job *job, int64_t index)
     const int64_t end_y = sn_conv_split(out[1], job->parts_y, part_y + 1);
     const float *dy = job->dy + (n * plan->out_channels * out[0] + z) * out[1] * out[2];
     float *dx = job->dx + (n * plan->in_channels * in[0] + 2 * z) * in[1] * in[2];
-    data_chunk chunk = {.whole = true};
+    data_chunk chunk = {0};
     for (int64_t y = sn_conv_split(out[1], job->parts_y, part_y); y < end_y; y++)
-        for (int64_t x = sn_conv_split(job->vectors, job->parts_x, part_x); x < end_x; x++) {
-            data_column *column = &chunk.at[chunk.columns++];
-            column->dy = dy + y * out[2] + x * (LANES / 2);
-            column->dx = dx + 2 * y * in[2] + x * LANES;
-            column->count = 2 * out[2] - x * LANES;
-            chunk.whole &= column->count >= LANES;
+        for (int64_t v = sn_conv_split(job->vectors, job->parts_x, part_x); v < end_x; v++) {
+            int64_t x = smaller(v * LANES, larger(2 * out[2] - LANES, 0));
+            chunk.dy[chunk.columns] = dy + y * out[2] + x / 2;
+            chunk.dx[chunk.columns++] = dx + 2 * y * in[2] + x;
         }
     return chunk;
 }
@@ -222,9 +229,8 @@ void SN_CPU_NAME(sn_strided_backward_data)(const sn_cpu_call *call, const sn_str
     const int64_t wanted =
         4 * (int64_t)call->threads; /* units of work: chunks, or of few chunks channels, too */
     int64_t units = sn_conv_parts(chunks, UNIT_CHUNKS);
-    units = units > wanted ? units : wanted < chunks ? wanted : chunks;
-    int64_t groups = sn_conv_parts(wanted, units);
-    groups = groups < channels ? groups : channels;
+    units = smaller(larger(units, wanted), chunks);
+    const int64_t groups = smaller(sn_conv_parts(wanted, units), channels);
     const bool odd = in[0] % 2 + in[1] % 2 + in[2] % 2 > 0;
 #pragma omp parallel num_threads(call->threads)
     {

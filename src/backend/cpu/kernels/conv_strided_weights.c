@@ -62,8 +62,10 @@ SN_INLINE void correlate(const int vectors, const slab_job *job)
     const int64_t weight_tap = plan->in_channels * plan->out_channels;
     vf sum[TAPS * MAX_VECTORS];
     SN_UNROLL
-    for (int i = 0; i < TAPS * vectors; i++)
+    for (int i = 0; i < TAPS * vectors; i++) {
         sum[i] = (vf){0};
+        __builtin_prefetch(job->dw + i / vectors * weight_tap + i % vectors * LANES, 1, 2);
+    }
     for (int64_t r = 0; r < job->rows; r++) {
         int64_t z = (job->first + r) / plan->out[1], y = (job->first + r) % plan->out[1];
         const float *from = job->x + 2 * z * plane + 2 * y * row;
