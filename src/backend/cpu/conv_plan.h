@@ -7,9 +7,7 @@
  *   backward weights  input x, output dy, which is read
  * A stride s splits a grid into s^3 sub-grids, voxel s*j + phase being voxel j of sub-grid `phase`: the
  * forward input is read as s^3 sub-grids by one pass; each sub-grid of a backward output is a pass of its own
- * with the taps that reach it. Where kernel and stride are both 2, one tap without shift reaches each
- * sub-grid: one pass computes all, sub-grid k of output channel o as its channel 8*o + k. Output voxel v of a
- * pass is the sum over its taps of w * input[v + shift].
+ * with the taps that reach it. Output voxel v of a pass is the sum over its taps of w * input[v + shift].
  *
  * A tile of the input is copied, with its halo, next to each other: rows of `row` floats, planes of `plane`.
  * Where a tile spans the whole extent, one halo of zeros is the right edge of a row and the left edge of the
@@ -86,7 +84,7 @@ typedef struct sn_conv_pass {
 typedef enum sn_conv_way {
     SN_CONV_DIRECT,   /* lanes are voxels, as above */
     SN_CONV_DEEP,     /* lanes are channels, few voxels: conv_deep.h */
-    SN_CONV_STRIDED,  /* lanes are channels, many voxels: conv_strided.h */
+    SN_CONV_STRIDED,  /* backward where kernel and stride are 2: conv_strided.h */
     SN_CONV_WINOGRAD, /* lanes are tiles, or channels: winograd_plan.h */
 } sn_conv_way;
 

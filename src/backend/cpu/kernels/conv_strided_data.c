@@ -185,6 +185,10 @@ static data_chunk chunk_at(const data_job *job, int64_t index)
             chunk.dy[chunk.columns] = dy + y * out[2] + x / 2;
             chunk.dx[chunk.columns++] = dx + 2 * y * in[2] + x;
         }
+    for (int c = chunk.columns; c < MAX_COLUMNS; c++) { /* one of fewer columns is fetched as one of all */
+        chunk.dy[c] = chunk.dy[0];
+        chunk.dx[c] = chunk.dx[0];
+    }
     return chunk;
 }
 
