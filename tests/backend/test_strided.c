@@ -33,6 +33,8 @@ static void they_have_many_voxels(void **state)
         assert_false(is_strided(convolution_kinds[k], 32, 64, 3, 2));
     }
     assert_true(is_strided(SN_OP_CONV3D_BACKWARD_DATA, 7, 37, 2, 2));
+    assert_true(is_strided(SN_OP_CONV3D_BACKWARD_WEIGHTS, 32, 32, 2, 2));
+    assert_false(is_strided(SN_OP_CONV3D_BACKWARD_WEIGHTS, 32, 24, 2, 2));
     assert_false(is_strided(SN_OP_CONV3D_BACKWARD_WEIGHTS, 7, 37, 2, 2)); /* less than half of the lanes */
 }
 

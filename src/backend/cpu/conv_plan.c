@@ -78,9 +78,9 @@ static sn_conv_way choose_way(sn_winograd_plan *winograd, const sn_op *op)
     const bool deep = sn_deep_suits(op);
     if (sn_winograd_plan_make(winograd, op, deep ? clearly * sn_deep_cycles(op) : direct_cycles(op)))
         return SN_CONV_WINOGRAD;
-    if (deep)
-        return SN_CONV_DEEP;
-    return sn_strided_suits(op) ? SN_CONV_STRIDED : SN_CONV_DIRECT;
+    if (sn_strided_suits(op, deep))
+        return SN_CONV_STRIDED;
+    return deep ? SN_CONV_DEEP : SN_CONV_DIRECT;
 }
 
 size_t sn_conv_workspace(const sn_op *op)

@@ -33,8 +33,8 @@ typedef struct sn_strided_plan {
     int64_t partials; /* sums of some slabs each, formed apart, then added in order */
 } sn_strided_plan;
 
-/** Whether this is the way to compute a convolution of many voxels: from its shapes alone. */
-bool sn_strided_suits(const sn_op *op);
+/** Whether this is the way to compute a convolution, from its shapes alone; `deep`: whether conv_deep.h suits it, too. */
+bool sn_strided_suits(const sn_op *op, bool deep);
 
 /** How one is cut into slabs. */
 sn_strided_plan sn_strided_plan_of(const sn_op *op);

@@ -124,7 +124,7 @@ static void run_unit(const sn_cpu_call *call, const sn_strided_plan *plan, int64
         job.first = sn_conv_split(rows, plan->slabs, s % plan->slabs);
         job.rows = sn_conv_split(rows, plan->slabs, s % plan->slabs + 1) - job.first;
         sn_to_lanes(lanes, block->lanes, block->count, dy + job.first * plan->out[2], out_voxels,
-                    job.rows * plan->out[2], 0);
+                    job.rows * plan->out[2], LINE);
         for (int64_t i = begin; i < end; i++) {
             job.x = x + i * in_voxels;
             job.dw = dw + i * plan->out_channels;
