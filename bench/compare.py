@@ -232,12 +232,25 @@ def layer_rows(result):
     return [ours, {**onednn, "format": result.get("layout")}]
 
 
+def layer_result(rounds):
+    """One line of bench_layers for those of all rounds: medians of their times."""
+    result = dict(rounds[0])
+    for engine in ("segnas3d", "onednn"):
+        if engine in result:
+            result[engine] = statistics.median(line[engine] for line in rounds)
+    result["repeats"] = sum(line["repeats"] for line in rounds)
+    return result
+
+
 def compare_layers(options, words):
     """False where nothing is meant."""
-    results = run([f"{BUILD}/bench/bench_layers", str(options.threads), *words])
-    if not results:
+    rounds = []
+    for number in range(1, options.rounds + 1):
+        progress(f"round {number} of {options.rounds}: convolutions")
+        rounds.append(run([f"{BUILD}/bench/bench_layers", str(options.threads), *words]))
+    if not rounds[0]:
         return False
-    rows = [row for result in results for row in layer_rows(result)]
+    rows = [row for lines in zip(*rounds) for row in layer_rows(layer_result(lines))]
     save("bench_layers.json", rows)
     print_layers(rows, options.threads)
     return True

@@ -95,7 +95,7 @@ def print_layers(rows, threads):
         line = [layer]
         for direction in directions:
             ours, onednn = times.get(direction, (None, None))
-            line += [number(ours, 2), number(onednn, 2), ratio(onednn, ours)]
+            line += [number(ours, 3), number(onednn, 3), ratio(onednn, ours)]
         lines.append(line)
     print_table(["layer"] + [word for d in directions for word in (d, "oneDNN", "x")], lines)
     largest = max(rows[::2], key=lambda row: row["difference"])

@@ -100,16 +100,6 @@ size_t sn_conv_workspace(const sn_op *op)
     return partials == 1 ? 0 : (size_t)partials * weights;
 }
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 static int64_t floor_divide(int64_t a, int64_t b)
 {
     return a >= 0 ? a / b : -((-a + b - 1) / b);
@@ -145,8 +135,8 @@ static void list_taps(sn_conv_pass *pass, const sn_op *op)
         pass->taps[pass->tap_count++] = tap;
         for (int i = 0; i < 3; i++) {
             sn_conv_axis *axis = &pass->axis[i];
-            axis->low = smaller(axis->low, tap.shift[i]);
-            axis->high = larger(axis->high, tap.shift[i]);
+            axis->low = sn_conv_smaller(axis->low, tap.shift[i]);
+            axis->high = sn_conv_larger(axis->high, tap.shift[i]);
         }
     }
 }
@@ -161,10 +151,10 @@ static void cut_axis(sn_conv_axis *axis, int64_t tiles, int unit, int64_t in_ext
     axis->first = axis->low;
     axis->count = axis->tile + axis->high - axis->low;
     if (share && tiles == 1) {
-        int64_t held = smaller((in_extent + in_step - 1) / in_step, axis->extent + axis->high);
+        int64_t held = sn_conv_smaller((in_extent + in_step - 1) / in_step, axis->extent + axis->high);
         axis->base = -axis->low;
         axis->first = 0;
-        axis->count = larger(axis->extent + axis->high, held - axis->low);
+        axis->count = sn_conv_larger(axis->extent + axis->high, held - axis->low);
     }
 }
 
@@ -247,7 +237,7 @@ static double tile_cost(sn_conv_pass *pass, const sn_conv_plan *plan)
 {
     const sn_conv_axis *z = &pass->axis[0], *y = &pass->axis[1], *x = &pass->axis[2];
     double vectors = choose_runs(pass, plan, SN_CONV_MAX_LANES);
-    double channels = (double)larger(plan->out_channels, 7);
+    double channels = (double)sn_conv_larger(plan->out_channels, 7);
     double groups = (double)sn_conv_parts(plan->out_channels, plan->group);
     double rows = (double)(z->count * y->count * z->phases * y->phases * x->phases);
     double copy = rows * (2.0 * (double)pass->row / SN_CONV_MAX_LANES + 6) * groups;
@@ -263,8 +253,8 @@ static int64_t small_parts(const sn_conv_plan *plan)
 /* Voxels of a tile where they are used in place; backward weights want long runs. */
 static int64_t dense_tile(const sn_conv_plan *plan)
 {
-    int64_t part = larger(sn_conv_parts(plan->in[2], small_parts(plan)), FEWEST_OF_DENSE);
-    return plan->is_dw ? DENSE_TILE : smaller(part, DENSE_TILE);
+    int64_t part = sn_conv_larger(sn_conv_parts(plan->in[2], small_parts(plan)), FEWEST_OF_DENSE);
+    return plan->is_dw ? DENSE_TILE : sn_conv_smaller(part, DENSE_TILE);
 }
 
 /* Try all even cuts of D and H whose tiles fit, and keep the cheapest; of equal ones that of whole planes,
@@ -298,11 +288,11 @@ static void plan_pass(sn_conv_pass *pass, const sn_conv_plan *plan, const sn_op 
     list_taps(pass, op);
     choose_tiles(pass, plan);
     choose_runs(pass, plan, lanes);
-    int64_t limit = larger(INPUT_FLOATS / (plan->dense ? pass->axis[2].tile : pass->channel), 1);
+    int64_t limit = sn_conv_larger(INPUT_FLOATS / (plan->dense ? pass->axis[2].tile : pass->channel), 1);
     if (plan->is_dw)
-        limit = smaller(limit, in_block_limit_dw(op));
+        limit = sn_conv_smaller(limit, in_block_limit_dw(op));
     if (plan->is_dw && plan->dense && plan->partials == 1)
-        limit = smaller(limit, sn_conv_parts(plan->in_channels, small_parts(plan)));
+        limit = sn_conv_smaller(limit, sn_conv_parts(plan->in_channels, small_parts(plan)));
     pass->in_block = sn_conv_parts(plan->in_channels, sn_conv_parts(plan->in_channels, limit));
     pass->in_place = pass->runs == SN_CONV_RUN_ROWS && rows_in_place(pass, plan);
     for (int t = 0; t < pass->tap_count; t++) {
@@ -329,7 +319,7 @@ static void set_extents(sn_conv_plan *plan, const sn_op *op)
     plan->weight_tap = p.w->shape[0] * p.w->shape[1];
     plan->dense = is_dense(op);
     plan->is_dw = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS;
-    plan->group = smaller(plan->out_channels, plan->is_dw ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP);
+    plan->group = sn_conv_smaller(plan->out_channels, plan->is_dw ? SN_CONV_MAX_GROUP_DW : SN_CONV_MAX_GROUP);
     plan->partials = plan->is_dw ? partials_of(op) : 1;
     for (int i = 0; i < 3; i++) {
         plan->in[i] = plan->dense ? 1 : in->shape[2 + i];

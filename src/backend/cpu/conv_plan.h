@@ -132,6 +132,16 @@ static inline int64_t sn_conv_split(int64_t count, int64_t parts, int64_t part)
     return base * part + (part < extra ? part : extra);
 }
 
+static inline int64_t sn_conv_smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t sn_conv_larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /** The fewest even parts of at most `limit`. */
 static inline int64_t sn_conv_parts(int64_t count, int64_t limit)
 {

@@ -25,16 +25,11 @@ bool sn_strided_suits(const sn_op *op, bool deep)
            (!deep || sn_tensor_voxels(dy) >= MANY_VOXELS);
 }
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static int64_t partials_of(int64_t slabs)
 {
     int64_t wanted = slabs / SLABS_OF_PARTIAL;
-    wanted = wanted < FEWEST_PARTIALS ? FEWEST_PARTIALS : smaller(wanted, MOST_PARTIALS);
-    return smaller(wanted, slabs);
+    wanted = wanted < FEWEST_PARTIALS ? FEWEST_PARTIALS : sn_conv_smaller(wanted, MOST_PARTIALS);
+    return sn_conv_smaller(wanted, slabs);
 }
 
 sn_strided_plan sn_strided_plan_of(const sn_op *op)
@@ -48,7 +43,8 @@ sn_strided_plan sn_strided_plan_of(const sn_op *op)
         plan.out[i] = y->shape[2 + i];
     }
     if (is_dw) {
-        plan.slabs = smaller(sn_conv_parts(sn_tensor_voxels(y), SLAB_VOXELS), plan.out[0] * plan.out[1]);
+        plan.slabs =
+            sn_conv_smaller(sn_conv_parts(sn_tensor_voxels(y), SLAB_VOXELS), plan.out[0] * plan.out[1]);
         plan.partials = partials_of(plan.images * plan.slabs);
     }
     return plan;

@@ -35,16 +35,6 @@ static const double deep_weight_cycles = 29;      /* of a vector of weights, fet
 static const double deep_pair_cycles = 520;       /* and of all those of an input channel */
 static const double deep_sum_cycles = 3;          /* of a vector of sums of backward weights */
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 static double vectors_of(int64_t lanes)
 {
     return (double)sn_conv_parts(lanes, SN_WINOGRAD_LANES);
@@ -168,9 +158,9 @@ static void set_blocks(sn_winograd_plan *plan)
 {
     const int64_t in = plan->in_channels, out = plan->out_channels;
     plan->in_block = sn_conv_parts(in, sn_conv_parts(in, plan->is_dw ? BLOCK_DW : IN_BLOCK));
-    plan->group = smaller(out, SN_CONV_MAX_GROUP);
-    plan->rounds = smaller(sn_conv_parts(SN_WINOGRAD_FREQUENCIES * in * out, PACKED_FLOATS),
-                           sn_conv_parts(out, FEWEST_OUTPUTS));
+    plan->group = sn_conv_smaller(out, SN_CONV_MAX_GROUP);
+    plan->rounds = sn_conv_smaller(sn_conv_parts(SN_WINOGRAD_FREQUENCIES * in * out, PACKED_FLOATS),
+                                   sn_conv_parts(out, FEWEST_OUTPUTS));
     if (plan->is_dw) {
         plan->group = sn_conv_parts(out, sn_conv_parts(out, BLOCK_DW));
         plan->rounds = 1;
@@ -223,7 +213,7 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
     if (plan->is_dw) {
         int64_t parts =
             sn_conv_parts(plan->out_channels, plan->group) * sn_conv_parts(plan->in_channels, plan->in_block);
-        plan->partials = smaller(sn_conv_parts(WANTED_PARTS, parts), sn_winograd_units(plan));
+        plan->partials = sn_conv_smaller(sn_conv_parts(WANTED_PARTS, parts), sn_winograd_units(plan));
         once = unpack_cycles * (double)plan->partials;
     }
     double cost = cost_of(plan) + once * pairs_of(plan);
@@ -245,7 +235,7 @@ static size_t deep_scratch(const sn_winograd_plan *plan)
     if (plan->is_dw) {
         gathered = sn_winograd_taps(plan) * sn_winograd_frequency(SN_WINOGRAD_CHUNK_DW, SN_WINOGRAD_BLOCK);
         frequency = sn_winograd_frequency(sn_winograd_deep_rows(plan), SN_WINOGRAD_BLOCK);
-        floats = larger(planes, gathered + SN_WINOGRAD_FREQUENCIES * frequency);
+        floats = sn_conv_larger(planes, gathered + SN_WINOGRAD_FREQUENCIES * frequency);
     }
     return (size_t)floats * sizeof(float);
 }
@@ -278,6 +268,6 @@ size_t sn_winograd_scratch(const sn_winograd_plan *plan)
     int64_t sums = plan->is_dw ? SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block + 6) : 0;
     int64_t floats = sn_winograd_pixels(plan) + sn_winograd_planes(plan) + frequency_floats(plan) + sums;
     /* Or a block's weights. */
-    return (size_t)larger(floats, sn_winograd_taps(plan) * plan->in_block * SN_WINOGRAD_LANES) *
+    return (size_t)sn_conv_larger(floats, sn_winograd_taps(plan) * plan->in_block * SN_WINOGRAD_LANES) *
            sizeof(float);
 }

@@ -117,17 +117,11 @@ static pairs_kernel *const kernels[MAX_ROWS + 1][MAX_PAIRS + 1] = {
 static void write_totals(float *to, const float *sums, int64_t count)
 {
     for (int64_t i = 0; i < count; i += LANES) {
-        const int64_t rest = count - i, used = rest < LANES ? rest : LANES;
         vf v[LANES];
         SN_UNROLL
         for (int j = 0; j < LANES; j++)
             v[j] = vf_load(sums + (i + j < count ? i + j : i) * LANES);
-        vf totals = vf_totals(v);
-        if (used == LANES)
-            vf_store(to + i, totals);
-        else
-            for (int64_t j = 0; j < used; j++)
-                to[i + j] = totals[j];
+        vf_store_first(to + i, vf_totals(v), count - i);
     }
 }
 

@@ -18,16 +18,6 @@ typedef struct tap_job {
     int64_t count;   /* lanes that have a channel */
 } tap_job;
 
-/* Add to a vector of which the first `count` floats may be written. */
-SN_INLINE void add_first(float *to, vf value, int64_t count)
-{
-    if (count >= LANES)
-        vf_store(to, vf_load(to) + value);
-    else
-        for (int64_t i = 0; i < count; i++)
-            to[i] += value[i];
-}
-
 SN_INLINE void correlate(const int rows, const int vectors, const tap_job *job)
 {
     const sn_deep_plan *plan = job->plan;
@@ -59,9 +49,11 @@ SN_INLINE void correlate(const int rows, const int vectors, const tap_job *job)
     SN_UNROLL
     for (int r = 0; r < rows; r++) {
         SN_UNROLL
-        for (int k = 0; k < vectors; k++)
-            add_first(job->dw + r * plan->weight_in + k * LANES, sum[r * vectors + k],
-                      job->count - k * LANES);
+        for (int k = 0; k < vectors; k++) {
+            float *to = job->dw + r * plan->weight_in + k * LANES;
+            int64_t count = job->count - k * LANES;
+            vf_store_first(to, vf_load_first(to, count) + sum[r * vectors + k], count);
+        }
     }
 }
 

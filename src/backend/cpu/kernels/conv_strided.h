@@ -7,16 +7,6 @@
 #include "backend/cpu/conv_plan.h"
 #include "backend/cpu/kernels/run.h"
 
-/** Write a vector of which the first `count` floats may be written. */
-SN_INLINE void sn_strided_put(float *to, vf value, int64_t count)
-{
-    if (count >= LANES)
-        vf_store(to, value);
-    else
-        for (int64_t i = 0; i < count; i++)
-            to[i] = value[i];
-}
-
 void SN_CPU_NAME(sn_strided_backward_data)(const sn_cpu_call *call, const sn_strided_plan *plan);
 void SN_CPU_NAME(sn_strided_backward_weights)(const sn_cpu_call *call, const sn_strided_plan *plan);
 

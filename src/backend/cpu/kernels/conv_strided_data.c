@@ -90,7 +90,7 @@ SN_INLINE void multiply(const int columns, const data_job *job, const data_chunk
             if (whole)
                 vf_store(to, sum[r * columns + c]);
             else
-                sn_strided_put(to, sum[r * columns + c], width);
+                vf_store_first(to, sum[r * columns + c], width);
         }
     }
 }
@@ -156,16 +156,6 @@ static chunk_kernel *const kernels[MAX_COLUMNS + 1] = {
 #endif
 };
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Chunk `index` of all images: a part of a row of dy, or some whole rows. The last vector of a row may overlap the one
  * before, which is in the same chunk. */
 static data_chunk chunk_at(const data_job *job, int64_t index)
@@ -181,7 +171,7 @@ static data_chunk chunk_at(const data_job *job, int64_t index)
     data_chunk chunk = {0};
     for (int64_t y = sn_conv_split(out[1], job->parts_y, part_y); y < end_y; y++)
         for (int64_t v = sn_conv_split(job->vectors, job->parts_x, part_x); v < end_x; v++) {
-            int64_t x = smaller(v * LANES, larger(2 * out[2] - LANES, 0));
+            int64_t x = sn_conv_smaller(v * LANES, sn_conv_larger(2 * out[2] - LANES, 0));
             chunk.dy[chunk.columns] = dy + y * out[2] + x / 2;
             chunk.dx[chunk.columns++] = dx + 2 * y * in[2] + x;
         }
@@ -233,8 +223,8 @@ void SN_CPU_NAME(sn_strided_backward_data)(const sn_cpu_call *call, const sn_str
     const int64_t wanted =
         4 * (int64_t)call->threads; /* units of work: chunks, or of few chunks channels, too */
     int64_t units = sn_conv_parts(chunks, UNIT_CHUNKS);
-    units = smaller(larger(units, wanted), chunks);
-    const int64_t groups = smaller(sn_conv_parts(wanted, units), channels);
+    units = sn_conv_smaller(sn_conv_larger(units, wanted), chunks);
+    const int64_t groups = sn_conv_smaller(sn_conv_parts(wanted, units), channels);
     const bool odd = in[0] % 2 + in[1] % 2 + in[2] % 2 > 0;
 #pragma omp parallel num_threads(call->threads)
     {

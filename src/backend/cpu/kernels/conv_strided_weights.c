@@ -77,8 +77,9 @@ SN_INLINE void correlate(const int vectors, const slab_job *job)
         SN_UNROLL
         for (int k = 0; k < vectors; k++) {
             float *to = job->dw + t * weight_tap + k * LANES;
+            int64_t count = job->count - k * LANES;
             vf value = sum[t * vectors + k];
-            sn_strided_put(to, job->add ? vf_load(to) + value : value, job->count - k * LANES);
+            vf_store_first(to, job->add ? vf_load_first(to, count) + value : value, count);
         }
     }
 }

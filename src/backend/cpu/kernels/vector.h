@@ -62,13 +62,24 @@ SN_INLINE vf vf_splat(float x)
     return x - (vf){0};
 }
 
-/* The first `count` floats, which are fewer than a vector's; then 0. */
+/* The first `count` floats, which may be fewer than a vector's; then 0. */
 SN_INLINE vf vf_load_first(const float *p, int64_t count)
 {
+    if (count >= LANES)
+        return vf_load(p);
     vf v = {0};
     for (int i = 0; i < count; i++)
         v[i] = p[i];
     return v;
+}
+
+SN_INLINE void vf_store_first(float *p, vf v, int64_t count)
+{
+    if (count >= LANES)
+        vf_store(p, v);
+    else
+        for (int i = 0; i < count; i++)
+            p[i] = v[i];
 }
 
 /* Lanes of a where mask is -1, of b where it is 0. */
