@@ -38,10 +38,9 @@ done:
 
 /* Let a GPU keep all cases where it has room for them, by the budget and by what is free beside the plan, and for what
  * CUDA has not taken yet. Nothing depends on it but time. */
-static sn_status keep_cases(sn_trainer *self, const sn_train_memory *memory, const sn_train_shape *shape,
-                            sn_error *error)
+static void keep_cases(sn_trainer *self, const sn_train_memory *memory, const sn_train_shape *shape)
 {
-    sn_status status = SN_OK;
+    sn_status status;
     const sn_train_input *input = self->input;
     const int cases = input->split->count[SN_TRAINING] + input->split->count[SN_VALIDATION];
     const int64_t bytes = sn_train_kept_bytes(memory, shape, cases, input->memory, input->beside);
@@ -49,17 +48,16 @@ static sn_status keep_cases(sn_trainer *self, const sn_train_memory *memory, con
     char device[SN_DEVICE_NAME];
     int64_t room;
     if (self->backend->copy == NULL || bytes == 0)
-        return SN_OK;
-    SN_TRY(sn_device_choose(device, input->device, 0, error));
-    SN_TRY(sn_device_memory(&room, device, 1, error));
+        return;
+    SN_TRY(sn_device_choose(device, input->device, 0, &cause));
+    SN_TRY(sn_device_memory(&room, device, 1, &cause));
     if (bytes > room)
-        return SN_OK;
-    if (sn_feed_keep(self->feed, cases, &cause) == SN_OK)
-        sn_log(SN_LOG_INFO, "device %s keeps all %d cases: %.0f MiB", device, cases, (double)bytes / 0x1p20);
-    else
-        sn_log(SN_LOG_WARNING, "device %s keeps no cases: %s", device, cause.text);
+        return;
+    SN_TRY(sn_feed_keep(self->feed, cases, &cause));
+    sn_log(SN_LOG_INFO, "device %s keeps all %d cases: %.0f MiB", device, cases, (double)bytes / 0x1p20);
 done:
-    return status;
+    if (status != SN_OK)
+        sn_log(SN_LOG_WARNING, "device %s keeps no cases: %s", input->device, cause.text);
 }
 
 static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn_error *error)
@@ -80,7 +78,7 @@ static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn
     SN_TRY(sn_executor_initialise(self->executor, options->seed, error));
     SN_TRY(upload_label_weights(self, error));
     SN_TRY(sn_feed_create(&self->feed, input->cache, &self->graph, self->executor, error));
-    SN_TRY(keep_cases(self, &memory, &shape, error));
+    keep_cases(self, &memory, &shape);
     if (sn_group_size(input->group) > 1)
         SN_TRY(sn_together_create(&self->together, input->group, &self->graph, self->executor, error));
     SN_TRY(sn_alloc(&self->history, (size_t)options->epochs, sizeof *self->history, error));

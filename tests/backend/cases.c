@@ -153,7 +153,7 @@ static const case_spec specs[] = {
     {CONV(1, 3, 70, 22, 21, 27, 2, 1, 2, 0)},
     {CONV(2, 3, 40, 12, 40, 46, 2, 1, 2, 0)}, /* several slabs of backward weights */
     {CONV(1, 2, 60, 35, 30, 62, 2, 1, 2, 0)},
-    {CONV(2, 5, 9, 6, 4, 32, 2, 1, 2, 0)}, /* sub-grids that are joined where they belong */
+    {CONV(2, 5, 9, 6, 4, 32, 2, 1, 2, 0)}, /* rows of whole vectors */
     {CONV(1, 3, 70, 18, 22, 96, 2, 1, 2, 0)},
     {CONV(1, 2, 300, 4, 4, 32, 2, 1, 2, 0)},
     {CONV(1, 4, 6, 7, 4, 64, 2, 1, 2, 0)},

@@ -66,7 +66,7 @@ static const char *fake_kernels(const sn_device *device)
     return kernels;
 }
 
-/* Through host memory, which a fake has not. */
+/* A fake's memory is the host's. */
 static void fake_copy(sn_device *device, sn_buffer *to, size_t to_offset, const sn_buffer *from,
                       size_t from_offset, size_t bytes)
 {

@@ -190,10 +190,12 @@ double sn_deep_cycles(const sn_op *op)
     const double vector_cycles = 1.07, weight_cycles = op->kind == SN_OP_CONV3D_BACKWARD_WEIGHTS ? 0.6 : 0.3;
     axis_map map[3];
     const sn_deep_plan plan = plan_of(map, op);
-    double vectors = (double)sn_conv_parts(plan.out_channels, SN_CONV_MAX_LANES);
+    const int64_t lanes = plan.in_order ? plan.in_channels : plan.out_channels,
+                  rows = plan.in_order ? plan.out_channels : plan.in_channels;
+    double vectors = (double)(rows * sn_conv_parts(lanes, SN_CONV_MAX_LANES));
     double met = (double)count_met(map) * (double)plan.images;
-    double weights = (double)(taps_of(map) * plan.out_channels);
-    double cycles = (double)plan.in_channels * (vector_cycles * met * vectors + weight_cycles * weights);
+    double weights = (double)(taps_of(map) * rows * lanes);
+    double cycles = vector_cycles * met * vectors + weight_cycles * weights;
     if (plan.backward)
         cycles += (double)(plan.images * plan.out_channels) *
                   fmin(turning_cycles(map, plan.in_channels), summing_cycles(map));

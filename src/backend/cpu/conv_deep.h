@@ -22,8 +22,7 @@
 enum {
     SN_DEEP_MAX_BLOCK = 64,  /* output channels that are summed together, at most; whole vectors */
     SN_DEEP_MAX_TURNED = 64, /* input channels of a tap whose weights are turned together, at most */
-    SN_DEEP_MAX_ROWS =
-        6, /* output channels that are summed together where each has a vector of sums, at most */
+    SN_DEEP_MAX_ROWS = 6,    /* the same as MAX_BLOCK where weights are used in order */
 };
 
 /* A voxel of the input and one of the output that a tap joins. */

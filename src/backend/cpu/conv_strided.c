@@ -4,11 +4,11 @@
 #include "base/memory.h"
 
 enum {
-    MANY_VOXELS = 3072,  /* of dy, from which on backward weights are not deep */
-    SLAB_VOXELS = 1024,  /* of dy, about */
-    FEWEST_PARTIALS = 8, /* if there are as many slabs, so that several threads have work; */
+    MANY_VOXELS = 3072,   /* of dy, from which on backward weights are not deep */
+    SLAB_VOXELS = 1024,   /* of dy, about */
+    SLABS_OF_PARTIAL = 4, /* so that few partial sums are written to memory, */
+    FEWEST_PARTIALS = 8,  /* but several threads have work */
     MOST_PARTIALS = 32,
-    SLABS_OF_PARTIAL = 4, /* and between them, so that few of them are written to memory */
 };
 
 /* Backward weights multiplies lanes without a channel, too. Measured for 1 to 64 channels, 36^3 to 128^3 voxels of x: with

@@ -28,7 +28,7 @@ typedef void sn_cpu_kernel(const sn_cpu_call *call);
 
 typedef struct sn_cpu_kernels {
     const char *isa;  /* "avx512", "avx2", "portable" */
-    const char *name; /* the same and the revision: "avx512-3" */
+    const char *name; /* the same and the revision, "avx512-1" */
     int lanes;        /* floats of a vector */
     sn_cpu_kernel *run[SN_OP_KINDS];
 } sn_cpu_kernels;

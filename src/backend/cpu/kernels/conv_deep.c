@@ -20,7 +20,7 @@ typedef struct tap_job {
     int64_t x_channel, channels;
     const float *w; /* (channels, lanes), w_channel apart */
     int64_t w_channel;
-    const float *next; /* weights that are needed next: as many rows */
+    const float *next; /* weights that are needed next, in rows; where they are turned, about as many */
     int64_t next_row;
     float *sums; /* (voxels, lanes) */
 } tap_job;
@@ -105,12 +105,12 @@ typedef struct deep_unit {
     float *sums;        /* (blocks, voxels, lanes) */
 } deep_unit;
 
-static sn_deep_block block_at(const deep_unit *unit, int64_t b)
+static sn_lane_block block_at(const deep_unit *unit, int64_t b)
 {
-    return sn_deep_block_of(unit->plan->out_channels, unit->blocks, b);
+    return sn_lane_block_of(unit->plan->out_channels, unit->blocks, b);
 }
 
-static float *sums_at(const deep_unit *unit, const sn_deep_block *block)
+static float *sums_at(const deep_unit *unit, const sn_lane_block *block)
 {
     return unit->sums + (block->first - block_at(unit, unit->begin).first) * unit->slab->count;
 }
@@ -119,7 +119,7 @@ static float *sums_at(const deep_unit *unit, const sn_deep_block *block)
 typedef struct weights_tile {
     const sn_deep_tap *tap;
     int64_t first, channels;
-    sn_deep_block block;
+    sn_lane_block block;
     const float *from;
 } weights_tile;
 
@@ -174,7 +174,7 @@ static void write_sums(const deep_unit *unit, float *y)
 {
     const int64_t voxels = unit->plan->out_voxels;
     for (int64_t b = unit->begin; b < unit->end; b++) {
-        const sn_deep_block block = block_at(unit, b);
+        const sn_lane_block block = block_at(unit, b);
         sn_from_lanes(y + block.first * voxels + unit->slab->first, voxels, block.count,
                       sums_at(unit, &block), block.lanes, unit->slab->count, false);
     }
@@ -183,7 +183,7 @@ static void write_sums(const deep_unit *unit, float *y)
 static void run_unit(const deep_unit *unit, float *y)
 {
     const int64_t tiles = tile_count(unit);
-    const sn_deep_block last = block_at(unit, unit->end - 1);
+    const sn_lane_block last = block_at(unit, unit->end - 1);
     const float *end = sums_at(unit, &last) + last.lanes * unit->slab->count;
     memset(unit->sums, 0, (size_t)(end - unit->sums) * sizeof *unit->sums);
     for (int64_t i = 0; i < tiles; i++) {

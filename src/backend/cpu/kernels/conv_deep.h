@@ -15,25 +15,6 @@ enum { SN_DEEP_VECTORS = 4 };
 enum { SN_DEEP_VECTORS = 2 };
 #endif
 
-/* Neighbouring output channels, in whole vectors: the last lanes may have no channel. */
-typedef struct sn_deep_block {
-    int vectors;
-    int64_t lanes; /* of all vectors */
-    int64_t first, count;
-} sn_deep_block;
-
-/* Block `index` of `blocks` of so many channels, as even as whole vectors can be. */
-static inline sn_deep_block sn_deep_block_of(int64_t channels, int64_t blocks, int64_t index)
-{
-    int64_t vectors = sn_conv_parts(channels, LANES), first = sn_conv_split(vectors, blocks, index);
-    sn_deep_block block = {.first = first * LANES};
-    block.vectors = (int)(sn_conv_split(vectors, blocks, index + 1) - first);
-    block.lanes = (int64_t)block.vectors * LANES;
-    int64_t rest = channels - block.first;
-    block.count = rest < block.lanes ? rest : block.lanes;
-    return block;
-}
-
 /* Floats from some rows of weights at a tap to what is needed next: the same rows at the next tap, after the last one
  * those that lie `rows` floats further on at the first. */
 static inline int64_t sn_deep_next(const sn_deep_plan *plan, const sn_deep_tap *tap, int64_t rows)

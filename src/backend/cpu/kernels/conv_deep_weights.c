@@ -91,7 +91,7 @@ static correlate_kernel *const kernels[SN_DEEP_VECTORS + 1][MAX_ROWS + 1] = {
 };
 
 /* A block of output channels by input channels [begin, end). */
-static void run_unit(const sn_cpu_call *call, const sn_deep_plan *plan, const sn_deep_block *block,
+static void run_unit(const sn_cpu_call *call, const sn_deep_plan *plan, const sn_lane_block *block,
                      int64_t begin, int64_t end)
 {
     const sn_deep_slab *all = &plan->slabs[0];
@@ -119,7 +119,7 @@ void SN_CPU_NAME(sn_deep_backward_weights)(const sn_cpu_call *call, const sn_dee
 #pragma omp for collapse(2) schedule(dynamic)
         for (int64_t b = 0; b < blocks; b++)
             for (int64_t c = 0; c < plan->chunks; c++) {
-                sn_deep_block block = sn_deep_block_of(plan->out_channels, blocks, b);
+                sn_lane_block block = sn_lane_block_of(plan->out_channels, blocks, b);
                 run_unit(call, plan, &block, sn_conv_split(plan->in_channels, plan->chunks, c),
                          sn_conv_split(plan->in_channels, plan->chunks, c + 1));
             }

@@ -3,7 +3,6 @@
  * x[i, 2*v + tap] * dy[o, v]. The eight taps of an input channel by a few vectors of output channels are summed in
  * registers, each value of x broadcast.
  */
-#include "backend/cpu/kernels/conv_deep.h"
 #include "backend/cpu/kernels/conv_strided.h"
 #include "backend/cpu/kernels/conv_sums.h"
 #include "backend/cpu/kernels/lanes.h"
@@ -108,7 +107,7 @@ static correlate_kernel *const kernels[MAX_VECTORS + 1] = {
 
 /* A block of output channels by input channels [begin, end), over the slabs of one partial sum. */
 static void run_unit(const sn_cpu_call *call, const sn_strided_plan *plan, int64_t partial,
-                     const sn_deep_block *block, int64_t begin, int64_t end)
+                     const sn_lane_block *block, int64_t begin, int64_t end)
 {
     const int64_t rows = plan->out[0] * plan->out[1], out_voxels = rows * plan->out[2];
     const int64_t in_voxels = plan->in[0] * plan->in[1] * plan->in[2];
@@ -151,7 +150,7 @@ void SN_CPU_NAME(sn_strided_backward_weights)(const sn_cpu_call *call, const sn_
         for (int64_t p = 0; p < plan->partials; p++)
             for (int64_t b = 0; b < blocks; b++)
                 for (int64_t g = 0; g < groups; g++) {
-                    sn_deep_block block = sn_deep_block_of(plan->out_channels, blocks, b);
+                    sn_lane_block block = sn_lane_block_of(plan->out_channels, blocks, b);
                     run_unit(call, plan, p, &block, sn_conv_split(plan->in_channels, groups, g),
                              sn_conv_split(plan->in_channels, groups, g + 1));
                 }

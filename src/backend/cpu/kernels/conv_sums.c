@@ -9,30 +9,6 @@ enum {
     MAX_SUMS = 32, /* of a block, rounded up to whole vectors */
 };
 
-/* Lane i of the result is the sum of the lanes of v[i]. */
-SN_INLINE vf sum_lanes(const vf v[LANES])
-{
-    vf t[LANES];
-    SN_UNROLL
-    for (int i = 0; i < LANES / 2; i++)
-        t[i] = SN_SHUFFLE(v[2 * i], v[2 * i + 1], SN_LOW_FLOATS) +
-               SN_SHUFFLE(v[2 * i], v[2 * i + 1], SN_HIGH_FLOATS);
-    SN_UNROLL
-    for (int i = 0; i < LANES / 4; i++)
-        t[i] = SN_SHUFFLE(t[2 * i], t[2 * i + 1], SN_LOW_PAIRS) +
-               SN_SHUFFLE(t[2 * i], t[2 * i + 1], SN_HIGH_PAIRS);
-#if LANES > 4
-    SN_UNROLL
-    for (int i = 0; i < LANES / 8; i++)
-        t[i] = SN_SHUFFLE(t[2 * i], t[2 * i + 1], SN_EVEN_QUARTERS) +
-               SN_SHUFFLE(t[2 * i], t[2 * i + 1], SN_ODD_QUARTERS);
-#endif
-#if LANES > 8
-    t[0] = SN_SHUFFLE(t[0], t[1], SN_EVEN_QUARTERS) + SN_SHUFFLE(t[0], t[1], SN_ODD_QUARTERS);
-#endif
-    return t[0];
-}
-
 /* sums[r*streams + s] += sum over `vectors` of dy[r] * x[s] */
 SN_INLINE void correlate(const int rows, const int streams, const float *dy, int64_t dy_channel,
                          const float *const x[], int64_t vectors, float *sums)
@@ -64,7 +40,7 @@ SN_INLINE void correlate(const int rows, const int streams, const float *dy, int
     }
     SN_UNROLL
     for (int i = 0; i < rows * streams; i += LANES)
-        vf_store(sums + i, vf_load(sums + i) + sum_lanes(sum + i));
+        vf_store(sums + i, vf_load(sums + i) + vf_totals(sum + i));
 }
 
 typedef void correlate_kernel(const float *dy, int64_t dy_channel, const float *const x[], int64_t vectors,

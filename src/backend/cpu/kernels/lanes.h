@@ -4,7 +4,27 @@
 #ifndef SN_BACKEND_CPU_LANES_H
 #define SN_BACKEND_CPU_LANES_H
 
+#include "backend/cpu/conv_plan.h"
 #include "backend/cpu/kernels/shuffle.h"
+
+/* Neighbouring output channels, in whole vectors: the last lanes may have no channel. */
+typedef struct sn_lane_block {
+    int vectors;
+    int64_t lanes; /* of all vectors */
+    int64_t first, count;
+} sn_lane_block;
+
+/* Block `index` of `blocks` of so many channels, as even as whole vectors can be. */
+static inline sn_lane_block sn_lane_block_of(int64_t channels, int64_t blocks, int64_t index)
+{
+    int64_t vectors = sn_conv_parts(channels, LANES), first = sn_conv_split(vectors, blocks, index);
+    sn_lane_block block = {.first = first * LANES};
+    block.vectors = (int)(sn_conv_split(vectors, blocks, index + 1) - first);
+    block.lanes = (int64_t)block.vectors * LANES;
+    int64_t rest = channels - block.first;
+    block.count = rest < block.lanes ? rest : block.lanes;
+    return block;
+}
 
 /* to (columns, lanes) = the transpose of from (count, columns), rows `row` floats apart; lanes past `count` are 0.
  * What lies `next` floats further on is needed soon. Fewer columns than lanes are read past the end of the rows. */

@@ -12,7 +12,7 @@ _Static_assert(VECTORS *LANES <= SN_WINOGRAD_LANES,
 
 /* Output channels in some layers of tiles, with what they need of a thread's scratch memory. */
 typedef struct deep_unit {
-    sn_deep_block block;
+    sn_lane_block block;
     int64_t first, layers; /* of all images */
     int64_t slab;          /* the first layer whose inputs are transformed */
     float *gathered;       /* (K^3, channels of a chunk, lanes) */
@@ -26,7 +26,7 @@ static int64_t gathered_tap(void)
     return sn_winograd_frequency(SN_WINOGRAD_CHUNK, SN_WINOGRAD_LANES);
 }
 
-static deep_unit unit_of(const sn_winograd_plan *plan, sn_deep_block block, float *scratch)
+static deep_unit unit_of(const sn_winograd_plan *plan, sn_lane_block block, float *scratch)
 {
     deep_unit unit = {.block = block, .gathered = scratch};
     unit.w.values = scratch + sn_winograd_taps(plan) * gathered_tap();
@@ -39,7 +39,7 @@ static deep_unit unit_of(const sn_winograd_plan *plan, sn_deep_block block, floa
 }
 
 /* One tap of the weights of `count` input channels of the block; what lies `next` floats further on is needed soon. */
-static void gather_tap(float *to, const sn_winograd_plan *plan, const sn_deep_block *block, const float *w,
+static void gather_tap(float *to, const sn_winograd_plan *plan, const sn_lane_block *block, const float *w,
                        int64_t count, int64_t next)
 {
     if (plan->weight_out != 1) {
@@ -204,7 +204,7 @@ static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, wino
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t b = 0; b < blocks; b++)
         for (int64_t part = 0; part < parts; part++) {
-            deep_unit unit = unit_of(plan, sn_deep_block_of(plan->out_channels, blocks, b), scratch);
+            deep_unit unit = unit_of(plan, sn_lane_block_of(plan->out_channels, blocks, b), scratch);
             unit.slab = slab.first;
             unit.first = slab.first + sn_conv_split(slab.count, parts, part);
             unit.layers = slab.first + sn_conv_split(slab.count, parts, part + 1) - unit.first;

@@ -8,7 +8,7 @@ _Static_assert(SN_PRODUCT_VECTORS *LANES <= SN_WINOGRAD_BLOCK,
 
 /* A block of output channels by some input channels. */
 typedef struct weights_unit {
-    sn_deep_block block;
+    sn_lane_block block;
     int64_t first, count; /* input channels */
     winograd_lanes sums;  /* input channels in place of tiles */
     float *weights;       /* (K^3, channels of a chunk, lanes) */
@@ -24,7 +24,7 @@ static weights_unit unit_of(const sn_winograd_plan *plan, int64_t blocks, int64_
                             float *scratch)
 {
     const int64_t most = sn_winograd_deep_rows(plan);
-    weights_unit unit = {.block = sn_deep_block_of(plan->out_channels, blocks, index), .first = first};
+    weights_unit unit = {.block = sn_lane_block_of(plan->out_channels, blocks, index), .first = first};
     unit.count = plan->in_channels - first < most ? plan->in_channels - first : most;
     unit.sums = (winograd_lanes){scratch, sn_winograd_frequency(most, unit.block.lanes), unit.block.lanes};
     unit.weights = scratch + SN_WINOGRAD_FREQUENCIES * unit.sums.frequency;
