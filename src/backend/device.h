@@ -39,7 +39,7 @@ sn_status sn_device_count(int *count, const char *name, sn_error *error);
 /** The name of one of them, number `seat` modulo their count: so several workers share them out. */
 sn_status sn_device_choose(char one[SN_DEVICE_NAME], const char *name, int seat, sn_error *error);
 
-/** How many of so many workers, each on the device of its seat, are on a GPU beside one, at most; 0 where it is no GPU. */
+/** How many of so many workers, each on the device of its seat, are on a GPU beside one, at most; 0 of what is no GPU. */
 sn_status sn_device_beside(int *beside, const char *name, int workers, sn_error *error);
 
 /**

@@ -74,6 +74,11 @@ size_t sn_tensor_bytes(const sn_tensor_desc *desc)
     return (size_t)sn_tensor_count(desc) * sn_dtype_size(desc->dtype);
 }
 
+size_t sn_tensor_room(const sn_tensor_desc *desc)
+{
+    return (size_t)sn_round_up((int64_t)sn_tensor_bytes(desc), SN_ALIGNMENT);
+}
+
 int64_t sn_tensor_voxels(const sn_tensor_desc *desc)
 {
     return desc->shape[2] * desc->shape[3] * desc->shape[4];

@@ -53,6 +53,9 @@ int64_t sn_tensor_count(const sn_tensor_desc *desc);
 /** Bytes of a tensor. */
 size_t sn_tensor_bytes(const sn_tensor_desc *desc);
 
+/** Bytes that it takes in a buffer where another tensor follows, which is aligned. */
+size_t sn_tensor_room(const sn_tensor_desc *desc);
+
 /** Voxels of one channel: D*H*W. */
 int64_t sn_tensor_voxels(const sn_tensor_desc *desc);
 

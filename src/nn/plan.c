@@ -47,10 +47,9 @@ typedef struct planner {
     size_t *offsets; /* [block] the best so far */
 } planner;
 
-static size_t aligned_bytes(const sn_graph *graph, sn_tensor tensor)
+static size_t room_of(const sn_graph *graph, sn_tensor tensor)
 {
-    size_t bytes = sn_tensor_bytes(&sn_graph_tensor(graph, tensor)->desc);
-    return (size_t)sn_round_up((int64_t)bytes, SN_ALIGNMENT);
+    return sn_tensor_room(&sn_graph_tensor(graph, tensor)->desc);
 }
 
 static bool is_transient(const sn_graph *graph, sn_tensor tensor)
@@ -92,7 +91,7 @@ static bool may_replace(const planner *p, const sn_node *node, int n, int index)
 {
     sn_tensor x = node->inputs[index];
     if ((sn_op_describe(node->kind)->in_place_inputs >> index & 1u) == 0 || !is_transient(p->graph, x) ||
-        p->last[x] != n || aligned_bytes(p->graph, x) != aligned_bytes(p->graph, node->outputs[0]))
+        p->last[x] != n || room_of(p->graph, x) != room_of(p->graph, node->outputs[0]))
         return false;
     return !is_read_twice(node, index); /* what is overwritten would be read again as another operand */
 }
@@ -142,7 +141,7 @@ static void try_concat(planner *p, const sn_node *node, int n)
             !sn_op_concat_place(&place, &op, i))
             continue;
         block *inner = &p->blocks[p->block_of[x]];
-        if (inner->outer >= 0 || inner->bytes != aligned_bytes(p->graph, x) || n - inner->first > NEARBY)
+        if (inner->outer >= 0 || inner->bytes != room_of(p->graph, x) || n - inner->first > NEARBY)
             continue;
         inner->bytes = 0;
         inner->outer = outer;
@@ -168,7 +167,7 @@ static void find_blocks(planner *p)
             if (p->block_of[y] < 0)
                 try_window(p, node, n);
             if (p->block_of[y] < 0) {
-                p->block_of[y] = block_add(p, aligned_bytes(p->graph, y), n, p->last[y]);
+                p->block_of[y] = block_add(p, room_of(p->graph, y), n, p->last[y]);
                 try_concat(p, node, n);
             }
         }
@@ -320,7 +319,7 @@ static void plan_program(sn_plan *plan, planner *p)
             if (!is_transient(p->graph, y))
                 continue;
             plan->offsets[y] = offset_of(p, y);
-            unplanned += node->recomputed ? 0 : aligned_bytes(p->graph, y);
+            unplanned += node->recomputed ? 0 : room_of(p->graph, y);
         }
         if (p->workspace_of[n] >= 0)
             plan->workspaces[p->program][n] = p->offsets[p->workspace_of[n]];
@@ -373,7 +372,7 @@ static void plan_persistent(sn_plan *plan, const sn_graph *graph)
         if (is_transient(graph, t))
             continue;
         plan->offsets[t] = plan->persistent_bytes;
-        plan->persistent_bytes += aligned_bytes(graph, t);
+        plan->persistent_bytes += room_of(graph, t);
     }
 }
 

@@ -14,8 +14,8 @@
  *                 {"stop": serial}
  *                 {"bye": true}                                      last
  *
- * A relay's seat is its number among those on its host, from 0, by which it takes one of the host's GPUs; seats are how many
- * they are.
+ * A relay's seat is its number among those on its host, from 0, by which it takes one of the host's GPUs; seats are how
+ * many they are.
  * A serial number is one attempt at one training. The ranks of a training are its members; only the first
  * one's reports are passed on. Each finds "members" and its number "member" in its job; their frames
  * (search/frames.h) go from relay to relay.

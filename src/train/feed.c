@@ -21,8 +21,7 @@ struct sn_feed {
 /* One case after another: the image, then its labels, each aligned. */
 static size_t part_bytes(const sn_feed *self, sn_tensor input)
 {
-    const sn_tensor_info *info = sn_graph_tensor(self->graph->graph, input);
-    return (size_t)sn_round_up((int64_t)sn_tensor_bytes(&info->desc), SN_ALIGNMENT);
+    return sn_tensor_room(&sn_graph_tensor(self->graph->graph, input)->desc);
 }
 
 static size_t case_bytes(const sn_feed *self)

@@ -2,7 +2,6 @@
 
 #include "arch/build.h"
 #include "backend/device.h"
-#include "base/memory.h"
 
 static sn_tensor_desc desc_of(sn_dtype dtype, int64_t channels, const int64_t size[3])
 {
@@ -142,8 +141,7 @@ int64_t sn_train_case_bytes(const sn_train_shape *shape)
 {
     const sn_tensor_desc image = desc_of(SN_F32, shape->channels, shape->size),
                          labels = desc_of(SN_U8, 1, shape->size);
-    return sn_round_up((int64_t)sn_tensor_bytes(&image), SN_ALIGNMENT) +
-           sn_round_up((int64_t)sn_tensor_bytes(&labels), SN_ALIGNMENT);
+    return (int64_t)(sn_tensor_room(&image) + sn_tensor_room(&labels));
 }
 
 int64_t sn_train_kept_bytes(const sn_train_memory *memory, const sn_train_shape *shape, int cases,

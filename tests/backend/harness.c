@@ -108,7 +108,7 @@ static void decode(const sn_operand *operand, const void *data, double *values)
 /* The bytes of an operand, and a gap behind it. */
 static size_t room_of(const sn_operand *operand)
 {
-    return (size_t)sn_round_up((int64_t)sn_tensor_bytes(&operand->desc), SN_ALIGNMENT) + SN_ALIGNMENT;
+    return sn_tensor_room(&operand->desc) + SN_ALIGNMENT;
 }
 
 /* Lay all operands one after the other in buffer 0, the workspace in buffer 1; returns the bytes that buffer 0

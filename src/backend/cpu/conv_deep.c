@@ -143,8 +143,8 @@ static sn_deep_plan plan_of(axis_map map[3], const sn_op *op)
     const bool in_order = backward && summing_cycles(map) < turning_cycles(map, in->shape[1]);
     const int64_t slabs = is_dw || in_order ? 1 : sn_conv_parts(sn_tensor_voxels(out), SLAB_VOXELS);
     const int64_t chunk = is_dw ? CHUNK_DW : backward ? SN_DEEP_MAX_TURNED : CHUNK;
-    int64_t lanes = SUMS / sn_conv_parts(sn_tensor_voxels(out), slabs);
-    lanes = lanes < SN_DEEP_MAX_BLOCK ? SN_DEEP_MAX_BLOCK : lanes;
+    const int64_t lanes =
+        sn_conv_larger(SUMS / sn_conv_parts(sn_tensor_voxels(out), slabs), SN_DEEP_MAX_BLOCK);
     return (sn_deep_plan){.images = in->shape[0],
                           .in_channels = in->shape[1],
                           .out_channels = out->shape[1],
@@ -194,7 +194,7 @@ double sn_deep_cycles(const sn_op *op)
                   rows = plan.in_order ? plan.out_channels : plan.in_channels;
     double vectors = (double)(rows * sn_conv_parts(lanes, SN_CONV_MAX_LANES));
     double met = (double)count_met(map) * (double)plan.images;
-    double weights = (double)(taps_of(map) * rows * lanes);
+    double weights = (double)(taps_of(map) * plan.in_channels * plan.out_channels);
     double cycles = vector_cycles * met * vectors + weight_cycles * weights;
     if (plan.backward)
         cycles += (double)(plan.images * plan.out_channels) *

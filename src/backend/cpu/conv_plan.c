@@ -47,8 +47,7 @@ static int64_t partials_of(const sn_op *op)
                     sn_conv_parts(p.x->shape[1], in_block_limit_dw(op));
     int64_t wanted = sn_conv_parts(WANTED_UNITS, units);
     int64_t most = p.y->shape[0] * sn_tensor_voxels(p.y) / VOXELS_OF_PARTIAL;
-    most = most < 1 ? 1 : most;
-    return wanted < most ? wanted : most;
+    return sn_conv_smaller(wanted, sn_conv_larger(most, 1));
 }
 
 /* Cycles of the direct way on Zen 4: multiply-adds of vectors (backward weights with their sums over lanes), of

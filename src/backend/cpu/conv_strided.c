@@ -11,8 +11,9 @@ enum {
     MOST_PARTIALS = 32,
 };
 
-/* Backward weights multiplies lanes without a channel, too. Measured for 1 to 64 channels, 36^3 to 128^3 voxels of x: with
- * half of the lanes or more this is up to 60 % faster than where lanes are voxels (5 % slower from 17 to 20 channels). */
+/* Backward weights multiplies lanes without a channel, too. Measured for 1 to 64 channels, 36^3 to 128^3 voxels of x:
+ * with half of the lanes or more this is up to 60 % faster than where lanes are voxels (5 % slower from 17 to 20
+ * channels). */
 bool sn_strided_suits(const sn_op *op, bool deep)
 {
     const sn_conv3d_params *p = &op->params.conv3d;

@@ -1,5 +1,6 @@
 /**
- * Convolutions backward where kernel and stride are 2, as between the levels of a network: each voxel of x meets one tap at most.
+ * Convolutions backward where kernel and stride are 2, as between the levels of a network: each voxel of x meets one tap
+ * at most.
  *
  *   backward data     dx[i, 2*v + tap] = sum over o of w[tap, i, o] * dy[o, v]
  *   backward weights  dw[tap, i, o] += sum over voxels v of x[i, 2*v + tap] * dy[o, v]

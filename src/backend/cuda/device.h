@@ -8,8 +8,8 @@
 #include "backend/cuda/cudnn_plan.h"
 #include "backend/cuda/staging.h"
 
-/* Runs of programs that may wait for the GPU: so many that it has always something to do, so few that who counts them knows
- * how far it is, and who stops need not wait long. */
+/* Runs of programs that may wait for the GPU: so many that it has always something to do, so few that who counts them
+ * knows how far it is, and who stops need not wait long. */
 enum { SN_CUDA_AHEAD = 8 };
 
 /* What takes time and memory on the GPU is made when something is to be computed (sn_cuda_start): most devices are
