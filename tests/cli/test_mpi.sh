@@ -101,12 +101,12 @@ if [ -e $templates/ch2.nii.gz ]; then
     done
 
     # A member's worker that is killed: the whole training is begun again, from its checkpoint.
-    expect 0 '*' search data --space space.json --size auto --epochs 30 --threads 1 --iterations 1 -o calm
-    $launch 3 "$program" search data --space space.json --size auto --epochs 30 --threads 1 --iterations 1 -o hurt \
+    expect 0 '*' search data --space space.json --size auto --epochs 300 --threads 1 --iterations 1 -o calm
+    $launch 3 "$program" search data --space space.json --size auto --epochs 300 --threads 1 --iterations 1 -o hurt \
         --ranks-per-trial 2 >out 2>err &
     running=$!
     while [ -z "$(find hurt/models -name '*.checkpoint' 2>/dev/null)" ] && kill -0 $running; do
-        sleep 0.1
+        sleep 0.02
     done
     pid=$(ps -o pid= --ppid "$(rank_pid 2)")
     kill -KILL $pid
