@@ -350,6 +350,8 @@ sn_status cmd_predict(cli_context *context, int argc, char **argv, sn_error *err
     SN_TRY(cli_precision_resolve(&how.precision, options.precision, how.device, error));
     if (how.memory == 0)
         SN_TRY(cli_memory_default(&how.memory, how.device, error));
+    if (sn_device_is_gpu(how.device))
+        SN_TRY(cli_memory_default(&how.host_memory, "cpu", error));
     SN_TRY(sn_model_load(&model, options.model, error));
     SN_TRY(subjects_collect(&all, &dataset, &model, &options, error));
     SN_TRY(outputs_check(&all, options.output, error));

@@ -5,7 +5,7 @@
 #include "backend/device.h"
 #include "base/memory.h"
 #include "cli/inspect.h"
-#include "nn/fold.h"
+#include "model/predict.h"
 #include "train/step.h"
 
 typedef struct network_facts {
@@ -14,9 +14,11 @@ typedef struct network_facts {
     char reason[SN_ARCH_REASON]; /* why it is not legal */
     char key[SN_HASH_TEXT];
     sn_arch_summary summary;
-    int64_t train_peak_bytes, predict_peak_bytes;
+    int64_t train_peak_bytes;
     int64_t train_peak_recomputed_bytes; /* with blocks computed twice */
-    int64_t case_bytes;                  /* that a GPU keeps of each case; 0 of a device that keeps none */
+    sn_prediction_memory predict;        /* of an image of the network's size and spacing */
+    bool on_gpu;
+    int64_t case_bytes; /* that a GPU keeps of each case; 0 of a device that keeps none */
 } network_facts;
 
 /* The prediction, normalisations not folded; `*graph` is the caller's, also after an error. */
@@ -26,26 +28,6 @@ static sn_status prediction_create(sn_graph **graph, const inspect_network *netw
     if (status == SN_OK)
         status = sn_arch_prediction_graph(*graph, &network->arch, network->channels, network->size,
                                           network->classes, error);
-    return status;
-}
-
-/* Plan the memory of a prediction. */
-static sn_status predict_plan(int64_t *peak_bytes, const inspect_network *network, sn_error *error)
-{
-    sn_status status;
-    const sn_backend *backend = NULL;
-    sn_device *device = NULL;
-    sn_graph *graph = NULL;
-    sn_plan plan = {0};
-    SN_TRY(prediction_create(&graph, network, error));
-    SN_TRY(sn_fold_graph(graph, error));
-    SN_TRY(sn_device_open(&backend, &device, network->device, network->precision, 1, error));
-    SN_TRY(sn_plan_make(&plan, graph, backend, device, error));
-    *peak_bytes = (int64_t)sn_plan_peak_bytes(&plan);
-done:
-    sn_plan_clear(&plan);
-    sn_graph_free(graph);
-    sn_device_close(backend, device);
     return status;
 }
 
@@ -67,10 +49,18 @@ static sn_status facts_collect(network_facts *facts, const inspect_network *netw
                          network->device, error));
     facts->train_peak_bytes = kept.bytes;
     facts->train_peak_recomputed_bytes = recomputed.bytes;
-    facts->case_bytes = sn_device_is_gpu(network->device) ? sn_train_case_bytes(&shape) : 0;
-    SN_TRY(predict_plan(&facts->predict_peak_bytes, network, error));
+    facts->on_gpu = sn_device_is_gpu(network->device);
+    facts->case_bytes = facts->on_gpu ? sn_train_case_bytes(&shape) : 0;
+    SN_TRY(sn_prediction_plan(&facts->predict, &network->arch, network->channels, network->classes, size,
+                              network->device, network->precision, error));
 done:
     return status;
+}
+
+/* On the device: the processor also holds the image. */
+static int64_t predict_peak(const network_facts *facts)
+{
+    return facts->predict.network + (facts->on_gpu ? 0 : facts->predict.image);
 }
 
 static void print_json(const network_facts *facts, json_t *more)
@@ -78,15 +68,15 @@ static void print_json(const network_facts *facts, json_t *more)
     const sn_arch_summary *summary = &facts->summary;
     json_t *root = json_pack("{ss sb}", "arch", facts->text, "legal", facts->legal);
     if (facts->legal)
-        json_object_update_new(root,
-                               json_pack("{ss sI sI sI sI sI sI sI}", "network", facts->key, "parameters",
-                                         (json_int_t)summary->parameters, "multiply_adds",
-                                         (json_int_t)summary->multiply_adds, "train_peak_bytes",
-                                         (json_int_t)facts->train_peak_bytes, "train_peak_recomputed_bytes",
-                                         (json_int_t)facts->train_peak_recomputed_bytes, "case_bytes",
-                                         (json_int_t)facts->case_bytes, "predict_peak_bytes",
-                                         (json_int_t)facts->predict_peak_bytes, "unplanned_bytes",
-                                         (json_int_t)summary->value_bytes));
+        json_object_update_new(
+            root,
+            json_pack("{ss sI sI sI sI sI sI sI sI}", "network", facts->key, "parameters",
+                      (json_int_t)summary->parameters, "multiply_adds", (json_int_t)summary->multiply_adds,
+                      "train_peak_bytes", (json_int_t)facts->train_peak_bytes, "train_peak_recomputed_bytes",
+                      (json_int_t)facts->train_peak_recomputed_bytes, "case_bytes",
+                      (json_int_t)facts->case_bytes, "predict_peak_bytes", (json_int_t)predict_peak(facts),
+                      "predict_image_bytes", (json_int_t)facts->predict.image, "unplanned_bytes",
+                      (json_int_t)summary->value_bytes));
     else
         json_object_set_new(root, "reason", json_string(facts->reason));
     if (more != NULL)
@@ -122,7 +112,9 @@ static sn_status print_text(const network_facts *facts, const sn_graph *graph, c
     print_memory("... with blocks computed twice", facts->train_peak_recomputed_bytes);
     if (facts->case_bytes > 0)
         print_memory("... beside it, a case on the GPU", facts->case_bytes);
-    print_memory("memory to predict, planned", facts->predict_peak_bytes);
+    print_memory("memory to predict, planned", predict_peak(facts));
+    if (facts->on_gpu)
+        print_memory("... beside it, not on the GPU", facts->predict.image);
     print_memory("all values and gradients, unplanned", facts->summary.value_bytes);
     SN_TRY(sn_draw_layers(&layers, graph, 0, error));
     printf("\n%s", layers);

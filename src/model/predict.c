@@ -1,19 +1,26 @@
 #include "model/predict.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "arch/build.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
+#include "model/tiles.h"
 #include "model/weights.h"
 #include "nn/fold.h"
-#include "volume/resample.h"
+#include "volume/labeller.h"
+
+/* What graphs are made of. */
+typedef struct network {
+    const sn_arch *arch;
+    int channels, classes;
+} network;
 
 struct sn_predictor {
     const sn_model *model;
     const char *source;
     sn_predictor_options options;
+    network network;
     const sn_backend *backend;
     sn_device *device;
     /* The network bound for one extent; kept, since the images of a cohort often share it. */
@@ -22,14 +29,16 @@ struct sn_predictor {
     sn_executor *executor;
 };
 
-/* Where tiles lie: neighbours overlap by about half, and all start at multiples of what the poolings need, so
- * that a voxel meets the same pooling windows in every tile. */
-typedef struct tiling {
-    int64_t extent[3]; /* of the image, voxels */
-    int64_t tile[3];
-    int64_t unit; /* 2^poolings */
-    int count[3]; /* along each axis */
-} tiling;
+/* One image's way through it. */
+typedef struct prediction {
+    const sn_volume *image;
+    sn_grid grid; /* the network's */
+    sn_tiling tiles;
+    sn_volume *input; /* the image on the network's grid */
+    sn_layers layers; /* probabilities */
+    sn_labelmap *labels;
+    sn_labeller *labeller;
+} prediction;
 
 static void unbind(sn_predictor *self)
 {
@@ -51,14 +60,11 @@ void sn_predictor_free(sn_predictor *self)
 
 /* ---- the network ---- */
 
-static sn_status make_graph(sn_graph **graph, const sn_predictor *self, const int64_t extent[3],
-                            sn_error *error)
+static sn_status make_graph(sn_graph **graph, const network *of, const int64_t extent[3], sn_error *error)
 {
     sn_status status;
-    const sn_model *model = self->model;
     SN_TRY(sn_graph_create(graph, SN_F32, error));
-    SN_TRY(sn_arch_prediction_graph(*graph, &model->arch, model->preprocessing.channels, extent,
-                                    model->labels->count, error));
+    SN_TRY(sn_arch_prediction_graph(*graph, of->arch, of->channels, extent, of->classes, error));
     SN_TRY(sn_fold_graph(*graph, error));
 done:
     if (status != SN_OK) {
@@ -68,14 +74,14 @@ done:
     return status;
 }
 
-static sn_status planned_bytes(int64_t *bytes, const sn_predictor *self, const int64_t extent[3],
-                               sn_error *error)
+static sn_status network_bytes(int64_t *bytes, const network *of, const int64_t extent[3],
+                               const sn_backend *backend, sn_device *device, sn_error *error)
 {
     sn_status status;
     sn_graph *graph = NULL;
     sn_plan plan = {0};
-    SN_TRY(make_graph(&graph, self, extent, error));
-    SN_TRY(sn_plan_make(&plan, graph, self->backend, self->device, error));
+    SN_TRY(make_graph(&graph, of, extent, error));
+    SN_TRY(sn_plan_make(&plan, graph, backend, device, error));
     *bytes = (int64_t)sn_plan_peak_bytes(&plan);
 done:
     sn_plan_clear(&plan);
@@ -90,7 +96,7 @@ static sn_status bind(sn_predictor *self, const int64_t extent[3], sn_error *err
     if (self->executor != NULL && memcmp(self->extent, extent, sizeof self->extent) == 0)
         return SN_OK;
     unbind(self);
-    SN_TRY(make_graph(&self->graph, self, extent, error));
+    SN_TRY(make_graph(&self->graph, &self->network, extent, error));
     SN_TRY(sn_executor_create(&self->executor, self->graph, self->backend, self->device, error));
     sn_weights_upload(&self->model->weights, self->graph, self->executor, SN_WEIGHTS_NETWORK);
     SN_TRY(sn_fold_weights(self->executor, self->graph, error));
@@ -112,9 +118,10 @@ sn_status sn_predictor_create(sn_predictor **predictor, const sn_model *model, c
     self->model = model;
     self->source = source;
     self->options = *options;
+    self->network = (network){&model->arch, model->preprocessing.channels, model->labels->count};
     SN_TRY(sn_device_open(&self->backend, &self->device, options->device, options->precision,
                           options->threads, error));
-    SN_TRY(make_graph(&graph, self, model->preprocessing.size, error));
+    SN_TRY(make_graph(&graph, &self->network, model->preprocessing.size, error));
     SN_TRY(sn_weights_check(&model->weights, graph, SN_WEIGHTS_NETWORK, source, error));
     *predictor = self;
     self = NULL;
@@ -124,118 +131,118 @@ done:
     return status;
 }
 
-/* ---- tiles ---- */
+/* ---- memory ---- */
 
-/* Halve a tile's longest axis, to a multiple of the unit; false where it cannot be halved any more. */
-static bool halve_tile(tiling *tiles)
+/* Layers of probabilities that are there at once: a row of tiles', and the last one before them. */
+static int64_t layers_at_once(const sn_tiling *tiles)
+{
+    return tiles->tile[0] < tiles->extent[0] ? tiles->tile[0] + 1 : tiles->extent[0];
+}
+
+static int64_t largest(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* All that the prediction of an image takes, beside the network, on its own grid: images and label map, and while
+ * labels are made probabilities and tiles; while the image is resampled two volumes more. */
+static sn_status image_bytes(int64_t *bytes, const network *of, const sn_grid *image, const sn_grid *grid,
+                             const sn_tiling *tiles, sn_error *error)
+{
+    int64_t at_labelling, voxels = sn_grid_voxels(image), resampled = sn_grid_voxels(grid);
+    sn_status status = sn_labeller_bytes(&at_labelling, grid, image, error);
+    if (status != SN_OK)
+        return status;
+    int64_t values = of->classes * layers_at_once(tiles) * grid->extent[1] * grid->extent[2];
+    if (sn_tiling_count(tiles) > 1)
+        values += (of->channels + of->classes) * sn_tiling_voxels(tiles);
+    at_labelling += values * (int64_t)sizeof(float);
+    int64_t at_resampling = 2 * largest(voxels, resampled) * (int64_t)sizeof(float);
+    *bytes = (of->channels * (voxels + resampled) + voxels) * (int64_t)sizeof(float) +
+             largest(at_labelling, at_resampling);
+    return SN_OK;
+}
+
+sn_status sn_prediction_plan(sn_prediction_memory *memory, const sn_arch *arch, int channels, int classes,
+                             const int64_t size[3], const char *device, sn_precision precision,
+                             sn_error *error)
+{
+    static const double millimetres[3][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}};
+    sn_status status;
+    const network of = {arch, channels, classes};
+    const sn_backend *backend = NULL;
+    sn_device *opened = NULL;
+    sn_grid grid;
+    sn_tiling whole = sn_tiling_whole(size, 1);
+    *memory = (sn_prediction_memory){0};
+    SN_TRY(sn_grid_make(&grid, size, millimetres, error));
+    SN_TRY(sn_device_open(&backend, &opened, device, precision, 1, error));
+    SN_TRY(network_bytes(&memory->network, &of, size, backend, opened, error));
+    SN_TRY(image_bytes(&memory->image, &of, &grid, &grid, &whole, error));
+done:
+    sn_device_close(backend, opened);
+    return status;
+}
+
+static bool is_within(int64_t bytes, int64_t budget)
+{
+    return budget == 0 || bytes <= budget;
+}
+
+/* On the processor both share one memory. */
+static bool fits(const sn_predictor *self, const sn_prediction_memory *memory)
+{
+    const sn_predictor_options *options = &self->options;
+    if (!sn_device_is_gpu(options->device))
+        return is_within(memory->network + memory->image, options->memory);
+    return is_within(memory->network, options->memory) && is_within(memory->image, options->host_memory);
+}
+
+static sn_status too_large(const sn_predictor *self, const prediction *p, const sn_prediction_memory *memory,
+                           sn_error *error)
+{
+    const sn_predictor_options *options = &self->options;
+    const int64_t *extent = p->tiles.extent, *tile = p->tiles.tile;
+    bool gpu = sn_device_is_gpu(options->device);
+    bool host = gpu && is_within(memory->network, options->memory);
+    int64_t needed = host ? memory->image : memory->network + (gpu ? 0 : memory->image);
+    int64_t budget = host ? options->host_memory : options->memory;
+    return sn_error_set(error, SN_ERR_MEMORY,
+                        "%s: an image of %dx%dx%d voxels needs %.0f MiB%s even in tiles of %dx%dx%d, and the "
+                        "budget is %.0f MiB; %s",
+                        self->source, (int)extent[0], (int)extent[1], (int)extent[2], (double)needed / 0x1p20,
+                        host ? " of the machine's memory" : "", (int)tile[0], (int)tile[1], (int)tile[2],
+                        (double)budget / 0x1p20, host ? "end other programs" : "raise --memory");
+}
+
+/* Halve the layers of a row of tiles where their probabilities are what needs most, else the longest axis. */
+static bool make_smaller(sn_tiling *tiles, const sn_prediction_memory *memory)
 {
     int longest = 0;
     for (int a = 1; a < 3; a++)
         longest = tiles->tile[a] > tiles->tile[longest] ? a : longest;
-    int64_t half = sn_round_up((tiles->tile[longest] + 1) / 2, tiles->unit);
-    bool smaller = half < tiles->tile[longest];
-    tiles->tile[longest] = half;
-    return smaller;
+    return (memory->image > memory->network && sn_tiling_halve(tiles, 0)) || sn_tiling_halve(tiles, longest);
 }
 
 /* The whole image, or the largest tile within the budget. */
-static sn_status choose_tiling(tiling *tiles, int64_t *bytes, const sn_predictor *self,
-                               const int64_t extent[3], sn_error *error)
+static sn_status choose_tiling(prediction *p, sn_prediction_memory *memory, const sn_predictor *self,
+                               sn_error *error)
 {
     sn_status status;
-    int64_t budget = self->options.memory;
-    *tiles = (tiling){.unit = (int64_t)1 << sn_arch_poolings(&self->model->arch)};
-    memcpy(tiles->extent, extent, sizeof tiles->extent);
-    memcpy(tiles->tile, extent, sizeof tiles->tile);
-    SN_TRY(planned_bytes(bytes, self, tiles->tile, error));
-    while (budget > 0 && *bytes > budget) {
-        if (!halve_tile(tiles)) {
-            status = sn_error_set(
-                error, SN_ERR_MEMORY,
-                "%s: needs %.0f MiB even for a tile of %dx%dx%d and the budget is %.0f MiB; raise "
-                "--memory",
-                self->source, (double)*bytes / 0x1p20, (int)tiles->tile[0], (int)tiles->tile[1],
-                (int)tiles->tile[2], (double)budget / 0x1p20);
-            goto done;
+    p->tiles = sn_tiling_whole(p->grid.extent, (int64_t)1 << sn_arch_poolings(self->network.arch));
+    for (;;) {
+        SN_TRY(network_bytes(&memory->network, &self->network, p->tiles.tile, self->backend, self->device,
+                             error));
+        SN_TRY(image_bytes(&memory->image, &self->network, &p->image->grid, &p->grid, &p->tiles, error));
+        if (fits(self, memory))
+            break;
+        if (!make_smaller(&p->tiles, memory)) {
+            status = too_large(self, p, memory, error);
+            break;
         }
-        SN_TRY(planned_bytes(bytes, self, tiles->tile, error));
-    }
-    for (int a = 0; a < 3; a++) {
-        int64_t stride = (tiles->tile[a] + 1) / 2, rest = extent[a] - tiles->tile[a];
-        tiles->count[a] = rest <= 0 ? 1 : 1 + (int)((rest + stride - 1) / stride);
     }
 done:
     return status;
-}
-
-/* Evenly spread from 0 to the first multiple of the unit from which a tile reaches the end of the image. */
-static void tile_start(int64_t start[3], const tiling *tiles, int number)
-{
-    for (int a = 2; a >= 0; a--) {
-        int index = number % tiles->count[a];
-        number /= tiles->count[a];
-        int64_t last = sn_round_up(tiles->extent[a] - tiles->tile[a], tiles->unit);
-        start[a] = index == 0 ? 0 : last * index / (tiles->count[a] - 1) / tiles->unit * tiles->unit;
-    }
-}
-
-/* How much of a tile lies inside the image. */
-static void tile_inside(int64_t inside[3], const tiling *tiles, const int64_t start[3])
-{
-    for (int a = 0; a < 3; a++) {
-        int64_t rest = tiles->extent[a] - start[a];
-        inside[a] = rest < tiles->tile[a] ? rest : tiles->tile[a];
-    }
-}
-
-/* A tile's weight along one axis: a Gaussian about its middle, sigma an eighth of its length. */
-static float axis_weight(int64_t position, int64_t length)
-{
-    double distance = ((double)position - 0.5 * (double)(length - 1)) / (0.125 * (double)length);
-    return (float)exp(-0.5 * distance * distance);
-}
-
-/* Copy a tile (channels, tile) out of the image (channels, extent), with zeros where it reaches beyond. */
-static void copy_tile(float *tile, const float *image, const tiling *tiles, const int64_t start[3],
-                      int64_t channels)
-{
-    const int64_t *t = tiles->tile, *e = tiles->extent;
-    int64_t inside[3];
-    tile_inside(inside, tiles, start);
-    memset(tile, 0, (size_t)(channels * t[0] * t[1] * t[2]) * sizeof *tile);
-    for (int64_t c = 0; c < channels; c++)
-        for (int64_t d = 0; d < inside[0]; d++)
-            for (int64_t h = 0; h < inside[1]; h++)
-                memcpy(tile + ((c * t[0] + d) * t[1] + h) * t[2],
-                       image + ((c * e[0] + start[0] + d) * e[1] + start[1] + h) * e[2] + start[2],
-                       (size_t)inside[2] * sizeof *tile);
-}
-
-/* sum += weight * tile, and total += weight, over the tile's place. */
-static void add_tile(float *sum, float *total, const float *tile, const tiling *tiles, const int64_t start[3],
-                     int64_t classes)
-{
-    const int64_t *t = tiles->tile, *e = tiles->extent;
-    int64_t inside[3], voxels = e[0] * e[1] * e[2];
-    tile_inside(inside, tiles, start);
-    for (int64_t d = 0; d < inside[0]; d++)
-        for (int64_t h = 0; h < inside[1]; h++) {
-            float plane = axis_weight(d, t[0]) * axis_weight(h, t[1]);
-            int64_t row = ((start[0] + d) * e[1] + start[1] + h) * e[2] + start[2];
-            for (int64_t w = 0; w < inside[2]; w++) {
-                float weight = plane * axis_weight(w, t[2]);
-                total[row + w] += weight;
-                for (int64_t c = 0; c < classes; c++)
-                    sum[c * voxels + row + w] += weight * tile[((c * t[0] + d) * t[1] + h) * t[2] + w];
-            }
-        }
-}
-
-static void divide(float *sum, const float *total, int64_t classes, int64_t voxels)
-{
-    for (int64_t c = 0; c < classes; c++)
-        for (int64_t v = 0; v < voxels; v++)
-            sum[c * voxels + v] /= total[v];
 }
 
 /* ---- prediction ---- */
@@ -250,74 +257,100 @@ static sn_status run_network(sn_predictor *self, const float *image, float *prob
     return status;
 }
 
-static sn_status run_tiles(sn_predictor *self, const tiling *tiles, const sn_volume *image,
-                           sn_volume *probabilities, const sn_progress *progress, sn_error *error)
+/* Drop the layers before `first`, and begin as many new ones behind the others with 0. */
+static void layers_move(sn_layers *layers, int64_t first, int64_t plane, int64_t classes)
+{
+    int64_t gone = first - layers->first, kept = layers->depth - gone;
+    for (int64_t c = 0; c < classes; c++) {
+        float *own = layers->data + c * layers->depth * plane;
+        memmove(own, own + gone * plane, (size_t)(kept * plane) * sizeof *own);
+        memset(own + kept * plane, 0, (size_t)(gone * plane) * sizeof *own);
+    }
+    layers->first = first;
+}
+
+/* Row after row of tiles: what the next row does not reach is final. */
+static sn_status run_tiles(prediction *p, sn_predictor *self, const sn_progress *progress, sn_error *error)
 {
     sn_status status;
-    int64_t classes = probabilities->channels, voxels = sn_grid_voxels(&image->grid);
-    size_t tile_voxels = (size_t)(tiles->tile[0] * tiles->tile[1] * tiles->tile[2]);
-    float *input = NULL, *output = NULL, *total = NULL;
-    int count = tiles->count[0] * tiles->count[1] * tiles->count[2];
-    SN_TRY(sn_alloc(&input, tile_voxels * (size_t)image->channels, sizeof *input, error));
-    SN_TRY(sn_alloc(&output, tile_voxels * (size_t)classes, sizeof *output, error));
-    SN_TRY(sn_alloc(&total, (size_t)voxels, sizeof *total, error));
+    sn_tiling *tiles = &p->tiles;
+    sn_layers *layers = &p->layers;
+    const int64_t plane = tiles->extent[1] * tiles->extent[2];
+    size_t voxels = (size_t)sn_tiling_voxels(tiles);
+    const int channels = self->network.channels, classes = self->network.classes;
+    const int row = tiles->count[1] * tiles->count[2], count = sn_tiling_count(tiles);
+    float *input = NULL, *output = NULL;
+    SN_TRY(sn_tiling_weigh(tiles, error));
+    SN_TRY(sn_alloc(&input, voxels * (size_t)channels, sizeof *input, error));
+    SN_TRY(sn_alloc(&output, voxels * (size_t)classes, sizeof *output, error));
     for (int i = 0; i < count; i++) {
-        int64_t start[3];
+        const int index[3] = {i / row, i / tiles->count[2] % tiles->count[1], i % tiles->count[2]};
         SN_TRY(sn_interrupt_check(error));
         sn_progress_report(progress, "tiles", i, count, NULL);
-        tile_start(start, tiles, i);
-        copy_tile(input, image->data, tiles, start, image->channels);
+        sn_tile_copy(input, p->input->data, tiles, index, channels);
         SN_TRY(run_network(self, input, output, error));
-        add_tile(probabilities->data, total, output, tiles, start, classes);
+        sn_tile_add(layers->data, layers->first, layers->depth, output, tiles, index, classes);
+        if ((i + 1) % row != 0)
+            continue;
+        int64_t start[3] = {tiles->extent[0]};
+        if (i + 1 < count)
+            sn_tile_start(start, tiles, (const int[]){index[0] + 1, 0, 0});
+        SN_TRY(sn_labeller_add(p->labeller, layers, start[0], error));
+        layers_move(layers, start[0] - 1, plane, classes);
     }
-    divide(probabilities->data, total, classes, voxels);
 done:
     sn_free(input);
     sn_free(output);
-    sn_free(total);
     return status;
 }
 
-static sn_status predict_probabilities(sn_volume **probabilities, sn_prediction_info *info,
-                                       sn_predictor *self, const sn_volume *image,
-                                       const sn_progress *progress, sn_error *error)
+static sn_status run_whole(prediction *p, sn_predictor *self, sn_error *error)
 {
-    sn_status status;
-    tiling tiles;
-    sn_prediction_info about;
-    SN_TRY(choose_tiling(&tiles, &about.planned_bytes, self, image->grid.extent, error));
-    SN_TRY(bind(self, tiles.tile, error));
-    SN_TRY(sn_volume_create(probabilities, &image->grid, self->model->labels->count, error));
-    about.tiles = tiles.count[0] * tiles.count[1] * tiles.count[2];
-    memcpy(about.tile, tiles.tile, sizeof about.tile);
-    if (about.tiles == 1)
-        SN_TRY(run_network(self, image->data, (*probabilities)->data, error));
-    else
-        SN_TRY(run_tiles(self, &tiles, image, *probabilities, progress, error));
-    if (info != NULL)
-        *info = about;
-done:
-    return status;
+    sn_status status = run_network(self, p->input->data, p->layers.data, error);
+    return status == SN_OK ? sn_labeller_add(p->labeller, &p->layers, p->layers.depth, error) : status;
+}
+
+static void prediction_clear(prediction *p)
+{
+    sn_tiling_clear(&p->tiles);
+    sn_volume_free(p->input);
+    sn_free(p->layers.data);
+    sn_labeller_free(p->labeller);
+    sn_labelmap_free(p->labels);
 }
 
 sn_status sn_predict(sn_labelmap **labels, sn_prediction_info *info, sn_predictor *self,
                      const sn_volume *image, const sn_progress *progress, sn_error *error)
 {
     sn_status status;
-    const sn_preprocessing *preprocessing = &self->model->preprocessing;
-    sn_grid grid;
-    sn_volume *input = NULL, *probabilities = NULL;
+    const sn_model *model = self->model;
+    const int classes = self->network.classes;
+    sn_prediction_info about;
+    prediction p = {.image = image};
     *labels = NULL;
-    if (image->channels != preprocessing->channels)
+    if (image->channels != self->network.channels)
         return sn_error_set(error, SN_ERR_INPUT, "the image has %d channels, the model %s expects %d",
-                            (int)image->channels, self->source, preprocessing->channels);
-    SN_TRY(sn_preprocess_grid(&grid, preprocessing, &image->grid, error));
-    SN_TRY(sn_preprocess_image(&input, image, &grid, error));
-    SN_TRY(predict_probabilities(&probabilities, info, self, input, progress, error));
-    SN_TRY(sn_labelmap_from_probabilities(labels, probabilities, self->model->labels->values, &image->grid,
-                                          error));
+                            (int)image->channels, self->source, self->network.channels);
+    SN_TRY(sn_preprocess_grid(&p.grid, &model->preprocessing, &image->grid, error));
+    SN_TRY(choose_tiling(&p, &about.memory, self, error));
+    SN_TRY(bind(self, p.tiles.tile, error));
+    SN_TRY(sn_preprocess_image(&p.input, image, &p.grid, error));
+    SN_TRY(sn_labelmap_create(&p.labels, &image->grid, error));
+    SN_TRY(sn_labeller_create(&p.labeller, p.labels, &p.grid, model->labels->values, classes, error));
+    p.layers.depth = layers_at_once(&p.tiles);
+    SN_TRY(sn_alloc(&p.layers.data, (size_t)(classes * p.layers.depth),
+                    (size_t)(p.grid.extent[1] * p.grid.extent[2]) * sizeof(float), error));
+    about.tiles = sn_tiling_count(&p.tiles);
+    memcpy(about.tile, p.tiles.tile, sizeof about.tile);
+    if (about.tiles == 1)
+        SN_TRY(run_whole(&p, self, error));
+    else
+        SN_TRY(run_tiles(&p, self, progress, error));
+    *labels = p.labels;
+    p.labels = NULL;
+    if (info != NULL)
+        *info = about;
 done:
-    sn_volume_free(input);
-    sn_volume_free(probabilities);
+    prediction_clear(&p);
     return status;
 }

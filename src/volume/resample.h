@@ -26,18 +26,4 @@ sn_status sn_volume_resample(sn_volume **out, const sn_volume *in, const sn_grid
 sn_status sn_labelmap_resample(sn_labelmap **out, const sn_labelmap *in, const sn_grid *target,
                                sn_error *error);
 
-/**
- * The label map of a prediction: on each voxel of `target` the class of the largest probability, interpolated
- * linearly (never antialiased). Equal probabilities give the lower class; outside the probabilities' grid it
- * is class 0. One class at a time: needs about three volumes of `target` beside the result.
- *
- * @param[out] out           caller owns, sn_labelmap_free; on `target`; NULL on error
- * @param[in]  probabilities (C,D,H,W), or any scores that grow with them and are > 0 inside
- * @param[in]  values        C label values, by class; values[0] is the background
- * @param[in]  target        axes parallel to those of `probabilities`
- * @return SN_OK; SN_ERR_ARG the axes are not parallel; SN_ERR_MEMORY
- */
-sn_status sn_labelmap_from_probabilities(sn_labelmap **out, const sn_volume *probabilities,
-                                         const int32_t values[], const sn_grid *target, sn_error *error);
-
 #endif

@@ -2,6 +2,9 @@
 #include "dataset/fixture.h"
 
 #include <math.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "arch/build.h"
 #include "backend/backend.h"
@@ -9,8 +12,8 @@
 #include "model/predict.h"
 #include "model/weights.h"
 
-/* A network of 1x1x1 convolutions with random weights: a voxel sees nothing but its pooling windows. */
-static sn_model random_model(const char *arch)
+/* A network with random weights; of 1x1x1 convolutions a voxel sees nothing but its pooling windows. */
+static sn_model random_model(const char *arch, int classes)
 {
     sn_error error = SN_ERROR_INIT;
     sn_model model = {.preprocessing = {.spacing_mm = 1, .size = {8, 8, 8}, .channels = 1}};
@@ -22,11 +25,14 @@ static sn_model random_model(const char *arch)
     CHECK_OK(sn_label_table_create(&model.labels, &error), error);
     CHECK_OK(sn_label_table_add(model.labels, 7, "seven", &error), error);
     CHECK_OK(sn_label_table_add(model.labels, 2035, "large", &error), error);
+    for (int c = 3; c < classes; c++)
+        CHECK_OK(sn_label_table_add(model.labels, 1000 + c, "more", &error), error);
     model.training = json_object();
     CHECK_OK(sn_backend_find(&backend, "cpu", &error), error);
     CHECK_OK(backend->open(&device, &(sn_device_options){.threads = 1}, &error), error);
     CHECK_OK(sn_graph_create(&graph, SN_F32, &error), error);
-    CHECK_OK(sn_arch_prediction_graph(graph, &model.arch, 1, model.preprocessing.size, 3, &error), error);
+    CHECK_OK(sn_arch_prediction_graph(graph, &model.arch, 1, model.preprocessing.size, classes, &error),
+             error);
     CHECK_OK(sn_executor_create(&executor, graph, backend, device, &error), error);
     CHECK_OK(sn_executor_initialise(executor, 1, &error), error);
     CHECK_OK(sn_weights_download(&model.weights, graph, executor, SN_WEIGHTS_NETWORK, &error), error);
@@ -60,17 +66,22 @@ static sn_labelmap *predict(const sn_model *model, const sn_volume *image, int64
     return labels;
 }
 
+static int64_t total(const sn_prediction_info *info)
+{
+    return info->memory.network + info->memory.image;
+}
+
 static void tiles_predict_what_the_whole_image_does(void **state)
 {
     (void)state;
     sn_prediction_info whole_info, tiled_info;
-    sn_model model = random_model("n=8 p=2 sup=1 res=1 nodes=3 ops=1,0,1");
+    sn_model model = random_model("n=8 p=2 sup=1 res=1 nodes=3 ops=1,0,1", 3);
     sn_volume *image = random_image(grid_of(37, 26, 43, 1, 1, 1));
     sn_labelmap *whole = predict(&model, image, 0, 2, &whole_info);
     assert_int_equal(whole_info.tiles, 1);
-    sn_labelmap *tiled = predict(&model, image, whole_info.planned_bytes / 5, 2, &tiled_info);
+    sn_labelmap *tiled = predict(&model, image, total(&whole_info) / 4, 2, &tiled_info);
     assert_true(tiled_info.tiles > 8);
-    assert_true(tiled_info.planned_bytes <= whole_info.planned_bytes / 5);
+    assert_true(total(&tiled_info) <= total(&whole_info) / 4);
     int64_t voxels = sn_grid_voxels(&image->grid), differ = 0, foreground = 0;
     for (int64_t v = 0; v < voxels; v++) {
         differ += whole->data[v] != tiled->data[v];
@@ -80,6 +91,56 @@ static void tiles_predict_what_the_whole_image_does(void **state)
     assert_true(differ <= voxels / 10000); /* rounding of the averages may turn a tie */
     sn_labelmap_free(whole);
     sn_labelmap_free(tiled);
+    sn_volume_free(image);
+    sn_model_clear(&model);
+}
+
+/* Bytes by which the process grows beyond what it ever had, while it predicts; in a process of its own. */
+static int64_t measured(const sn_model *model, const sn_volume *image, int64_t memory,
+                        sn_prediction_info *info)
+{
+    struct report {
+        int64_t bytes;
+        sn_prediction_info info;
+    } report;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rusage before, after;
+        getrusage(RUSAGE_SELF, &before);
+        sn_labelmap_free(predict(model, image, memory, 1, &report.info));
+        getrusage(RUSAGE_SELF, &after);
+        report.bytes = (after.ru_maxrss - before.ru_maxrss) * 1024;
+        _exit(write(ends[1], &report, sizeof report) != sizeof report);
+    }
+    assert_int_equal(read(ends[0], &report, sizeof report), sizeof report);
+    waitpid(child, NULL, 0);
+    close(ends[0]);
+    close(ends[1]);
+    *info = report.info;
+    return report.bytes + (int64_t)sizeof(float) * sn_grid_voxels(&image->grid); /* the image was there */
+}
+
+static void a_budget_holds_for_all_that_a_prediction_takes(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__ /* which has a memory of its own */
+    skip();
+#endif
+    const int64_t slack = 32 << 20, budget = 150 << 20;
+    sn_prediction_info info;
+    sn_model model = random_model("n=2 p=2 sup=0 res=0 nodes=2 ops=1", 40);
+    sn_volume *image = random_image(grid_of(150, 110, 120, 1, 1, 1));
+    int64_t whole = measured(&model, image, 0, &info);
+    assert_int_equal(info.tiles, 1);
+    assert_true(llabs(whole - total(&info)) < slack);
+    assert_true(whole > 3 * budget); /* otherwise the other one would prove nothing */
+    int64_t tiled = measured(&model, image, budget, &info);
+    assert_true(info.tiles > 1 && total(&info) <= budget);
+    print_message("as a whole %.0f MiB, in %d tiles %.0f MiB, %.0f planned\n", (double)whole / 0x1p20,
+                  info.tiles, (double)tiled / 0x1p20, (double)total(&info) / 0x1p20);
+    assert_true(tiled < budget + slack);
     sn_volume_free(image);
     sn_model_clear(&model);
 }
@@ -133,7 +194,7 @@ static void a_prediction_is_that_of_the_network_as_trained(void **state)
 {
     (void)state;
     sn_error error = SN_ERROR_INIT;
-    sn_model model = random_model("n=8 p=2 sup=1 res=1 nodes=4 ops=2,3,6,0,4,6");
+    sn_model model = random_model("n=8 p=2 sup=1 res=1 nodes=4 ops=2,3,6,0,4,6", 3);
     sn_volume *image = random_image(grid_of(13, 16, 20, 1, 1, 1)), *input;
     sn_grid grid;
     int64_t voxels = sn_grid_voxels(&image->grid), foreground = 0;
@@ -162,7 +223,7 @@ static void the_result_lies_on_the_image_s_own_grid(void **state)
 {
     (void)state;
     sn_error error = SN_ERROR_INIT;
-    sn_model model = random_model("n=8 p=2 sup=0 res=0");
+    sn_model model = random_model("n=8 p=2 sup=0 res=0", 3);
     sn_grid grid = grid_of(12, 10, 14, 1, 1, 1), turned;
     sn_volume *image = random_image(grid), *other;
     /* i runs to the feet, j to the left, k to the front: voxel (k,j,i) is (11-i, k, 13-j) of `grid`. */
@@ -197,7 +258,7 @@ static void a_wrong_number_of_channels_is_refused(void **state)
 {
     (void)state;
     sn_error error = SN_ERROR_INIT;
-    sn_model model = random_model("n=8 p=2");
+    sn_model model = random_model("n=8 p=2", 3);
     sn_grid grid = grid_of(8, 8, 8, 1, 1, 1);
     sn_predictor *predictor;
     sn_labelmap *labels;
@@ -216,7 +277,7 @@ static void a_budget_too_small_for_any_tile_is_refused(void **state)
 {
     (void)state;
     sn_error error = SN_ERROR_INIT;
-    sn_model model = random_model("n=8 p=2");
+    sn_model model = random_model("n=8 p=2", 3);
     sn_predictor *predictor;
     sn_labelmap *labels;
     sn_volume *image = random_image(grid_of(8, 8, 8, 1, 1, 1));
@@ -232,7 +293,7 @@ static void a_budget_too_small_for_any_tile_is_refused(void **state)
 static void a_model_is_read_as_it_was_written(void **state)
 {
     sn_error error = SN_ERROR_INIT;
-    sn_model model = random_model("n=8 p=2"), read;
+    sn_model model = random_model("n=8 p=2", 3), read;
     const char *path = in_folder(*state, "model.safetensors");
     CHECK_OK(sn_model_save(&model, path, &error), error);
     CHECK_OK(sn_model_load(&read, path, &error), error);
@@ -251,7 +312,7 @@ static void weights_of_another_network_are_refused(void **state)
 {
     (void)state;
     sn_error error = SN_ERROR_INIT;
-    sn_model model = random_model("n=8 p=2");
+    sn_model model = random_model("n=8 p=2", 3);
     sn_predictor *predictor;
     sn_predictor_options options = {.device = "cpu", .threads = 1};
     model.arch.n = 9;
@@ -265,7 +326,7 @@ static void weights_that_are_no_numbers_are_refused(void **state)
 {
     (void)state;
     sn_error error = SN_ERROR_INIT;
-    sn_model model = random_model("n=8 p=2");
+    sn_model model = random_model("n=8 p=2", 3);
     sn_predictor *predictor;
     sn_predictor_options options = {.device = "cpu", .threads = 1};
     ((float *)(void *)model.weights.items[1].data)[2] = NAN;
@@ -280,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prediction_is_that_of_the_network_as_trained),
         cmocka_unit_test(tiles_predict_what_the_whole_image_does),
+        cmocka_unit_test(a_budget_holds_for_all_that_a_prediction_takes),
         cmocka_unit_test(the_result_lies_on_the_image_s_own_grid),
         cmocka_unit_test(a_wrong_number_of_channels_is_refused),
         cmocka_unit_test(a_budget_too_small_for_any_tile_is_refused),

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "volume/labeller.h"
 #include "volume/resample.h"
 
 static sn_grid grid_of(int64_t d, int64_t h, int64_t w, const double affine[3][4])
@@ -282,6 +283,35 @@ static void an_image_ends_at_the_outer_faces_of_its_voxels(void **state)
     sn_labelmap_free(labels);
 }
 
+/* Label a field whose layers come a few at once: beside them only the one before is there, and numbers that are none. */
+static sn_labelmap *labelled(const sn_volume *field, const int32_t values[], const sn_grid *target,
+                             int64_t few)
+{
+    sn_error error = SN_ERROR_INIT;
+    sn_labeller *labeller;
+    sn_labelmap *labels;
+    const int64_t depth = field->grid.extent[0], plane = sn_grid_voxels(&field->grid) / depth;
+    sn_layers layers = {.depth = few + 1};
+    size_t bytes = (size_t)(field->channels * layers.depth * plane) * sizeof(float);
+    assert_non_null(layers.data = malloc(bytes));
+    assert_int_equal(sn_labelmap_create(&labels, target, NULL), SN_OK);
+    if (sn_labeller_create(&labeller, labels, &field->grid, values, field->channels, &error) != SN_OK)
+        fail_msg("%s", error.text);
+    for (int64_t final = 0; final < depth;) {
+        layers.first = final - 1;
+        final = final + few < depth ? final + few : depth;
+        memset(layers.data, 0xFF, bytes);
+        for (int64_t c = 0; c < field->channels; c++)
+            for (int64_t d = layers.first < 0 ? 0 : layers.first; d < final; d++)
+                memcpy(layers.data + (c * layers.depth + d - layers.first) * plane,
+                       field->data + (c * depth + d) * plane, (size_t)plane * sizeof(float));
+        assert_int_equal(sn_labeller_add(labeller, &layers, final, NULL), SN_OK);
+    }
+    sn_labeller_free(labeller);
+    free(layers.data);
+    return labels;
+}
+
 static void a_one_hot_field_gives_its_labels_back(void **state)
 {
     (void)state;
@@ -300,7 +330,7 @@ static void a_one_hot_field_gives_its_labels_back(void **state)
     for (int64_t v = 0; v < voxels; v++)
         for (int c = 0; c < 4; c++)
             field->data[c * voxels + v] = moved->data[v] == values[c];
-    assert_int_equal(sn_labelmap_from_probabilities(&back, field, values, &native, NULL), SN_OK);
+    back = labelled(field, values, &native, 3);
     assert_memory_equal(back->data, labels->data, 336 * sizeof(int32_t));
     sn_labelmap_free(labels);
     sn_labelmap_free(moved);
@@ -315,14 +345,13 @@ static void a_prediction_is_the_argmax_of_linear_interpolation(void **state)
     static const double linear[3] = {1, 1, 1}; /* never a wider triangle: the native D axis is coarser */
     sn_random random = sn_random_begin(4, SN_RANDOM_TEST, 0);
     sn_grid native = oblique(7, 20, 16), isotropic, network;
-    sn_labelmap *out;
     assert_int_equal(sn_grid_isotropic(&isotropic, &native, 1.2, NULL), SN_OK);
     assert_int_equal(sn_grid_box(&network, &isotropic, (const int64_t[]){8, 16, 9}, NULL), SN_OK);
     sn_volume *field = volume_of(&network, 3);
     int64_t voxels = sn_grid_voxels(&network), outside = 0;
     for (int64_t v = 0; v < 3 * voxels; v++)
         field->data[v] = (float)sn_random_uniform(&random);
-    assert_int_equal(sn_labelmap_from_probabilities(&out, field, values, &native, NULL), SN_OK);
+    sn_labelmap *out = labelled(field, values, &native, sn_grid_voxels(&network));
     for (int64_t v = 0; v < sn_grid_voxels(&native); v++) {
         double place[3], p[3];
         place_of(place, &network, &native, v);
@@ -340,6 +369,40 @@ static void a_prediction_is_the_argmax_of_linear_interpolation(void **state)
     sn_volume_free(field);
 }
 
+/* In any order of axes, both ways round, coarser and finer. */
+static void labels_do_not_depend_on_how_many_layers_come_at_once(void **state)
+{
+    (void)state;
+    static const int32_t values[3] = {0, 3, 9};
+    static const double affines[5][3][4] = {
+        {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}},
+        {{0.4, 0, 0, 0}, {0, 0.7, 0, 0}, {0, 0, 0.9, 0}},
+        {{0, 0, 0.8, -1}, {0, -0.7, 0, 17}, {0.5, 0, 0, -1}},
+        {{0, 0.8, 0, 0}, {0, 0, -0.8, 17}, {-0.5, 0, 0, 21.2}},
+        {{0.45, 0, 0, 0}, {0, 0.75, 0, 0}, {0, 0, -3, 45}},
+    };
+    sn_random random = sn_random_begin(5, SN_RANDOM_TEST, 0);
+    sn_grid network = grid_of(21, 17, 19, affines[0]);
+    sn_volume *field = volume_of(&network, 3);
+    for (int64_t v = 0; v < 3 * sn_grid_voxels(&network); v++)
+        field->data[v] = (float)sn_random_uniform(&random);
+    for (int a = 1; a < 5; a++) {
+        sn_grid native = grid_of(24, 26, 48, affines[a]);
+        sn_labelmap *whole = labelled(field, values, &native, 21);
+        int64_t voxels = sn_grid_voxels(&native), of[10] = {0};
+        for (int64_t v = 0; v < voxels; v++)
+            of[whole->data[v]]++;
+        assert_true(of[3] > voxels / 20 && of[9] > voxels / 20); /* they do overlap */
+        for (int64_t few = 1; few < 8; few += 3) {
+            sn_labelmap *slowly = labelled(field, values, &native, few);
+            assert_memory_equal(slowly->data, whole->data, (size_t)voxels * sizeof(int32_t));
+            sn_labelmap_free(slowly);
+        }
+        sn_labelmap_free(whole);
+    }
+    sn_volume_free(field);
+}
+
 static void grids_that_are_not_parallel_are_refused(void **state)
 {
     (void)state;
@@ -352,13 +415,16 @@ static void grids_that_are_not_parallel_are_refused(void **state)
     sn_grid nearly = grid_of(5, 5, 5, rounded);
     sn_volume *in = volume_of(&source, 1), *out;
     sn_labelmap *labels, *moved;
+    sn_labeller *labeller;
     assert_int_equal(sn_volume_resample(&out, in, &target, &error), SN_ERR_ARG);
     assert_null(out);
     assert_non_null(strstr(error.text, "not parallel"));
     assert_int_equal(sn_labelmap_create(&labels, &source, NULL), SN_OK);
     assert_int_equal(sn_labelmap_resample(&moved, labels, &target, NULL), SN_ERR_ARG);
-    assert_int_equal(sn_labelmap_from_probabilities(&moved, in, (const int32_t[]){0}, &target, NULL),
+    labels->grid = target;
+    assert_int_equal(sn_labeller_create(&labeller, labels, &source, (const int32_t[]){0}, 1, NULL),
                      SN_ERR_ARG);
+    assert_null(labeller);
     assert_int_equal(sn_volume_resample(&out, in, &nearly, NULL), SN_OK); /* what 32-bit headers leave */
     sn_volume_free(out);
     sn_volume_free(in);
@@ -378,6 +444,7 @@ int main(void)
         cmocka_unit_test(an_image_ends_at_the_outer_faces_of_its_voxels),
         cmocka_unit_test(a_one_hot_field_gives_its_labels_back),
         cmocka_unit_test(a_prediction_is_the_argmax_of_linear_interpolation),
+        cmocka_unit_test(labels_do_not_depend_on_how_many_layers_come_at_once),
         cmocka_unit_test(grids_that_are_not_parallel_are_refused),
     };
     return cmocka_run_group_tests_name("resample", tests, NULL, NULL);
