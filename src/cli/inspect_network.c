@@ -57,12 +57,6 @@ done:
     return status;
 }
 
-/* On the device: the processor also holds the image. */
-static int64_t predict_peak(const network_facts *facts)
-{
-    return facts->predict.network + (facts->on_gpu ? 0 : facts->predict.image);
-}
-
 static void print_json(const network_facts *facts, json_t *more)
 {
     const sn_arch_summary *summary = &facts->summary;
@@ -74,9 +68,9 @@ static void print_json(const network_facts *facts, json_t *more)
                       (json_int_t)summary->parameters, "multiply_adds", (json_int_t)summary->multiply_adds,
                       "train_peak_bytes", (json_int_t)facts->train_peak_bytes, "train_peak_recomputed_bytes",
                       (json_int_t)facts->train_peak_recomputed_bytes, "case_bytes",
-                      (json_int_t)facts->case_bytes, "predict_peak_bytes", (json_int_t)predict_peak(facts),
-                      "predict_image_bytes", (json_int_t)facts->predict.image, "unplanned_bytes",
-                      (json_int_t)summary->value_bytes));
+                      (json_int_t)facts->case_bytes, "predict_network_bytes",
+                      (json_int_t)facts->predict.network, "predict_image_bytes",
+                      (json_int_t)facts->predict.image, "unplanned_bytes", (json_int_t)summary->value_bytes));
     else
         json_object_set_new(root, "reason", json_string(facts->reason));
     if (more != NULL)
@@ -112,9 +106,9 @@ static sn_status print_text(const network_facts *facts, const sn_graph *graph, c
     print_memory("... with blocks computed twice", facts->train_peak_recomputed_bytes);
     if (facts->case_bytes > 0)
         print_memory("... beside it, a case on the GPU", facts->case_bytes);
-    print_memory("memory to predict, planned", predict_peak(facts));
-    if (facts->on_gpu)
-        print_memory("... beside it, not on the GPU", facts->predict.image);
+    print_memory("memory to predict, planned", facts->predict.network);
+    print_memory(facts->on_gpu ? "... beside it, not on the GPU" : "... beside it, of an image of this size",
+                 facts->predict.image);
     print_memory("all values and gradients, unplanned", facts->summary.value_bytes);
     SN_TRY(sn_draw_layers(&layers, graph, 0, error));
     printf("\n%s", layers);

@@ -32,10 +32,11 @@ struct sn_predictor {
 /* One image's way through it. */
 typedef struct prediction {
     const sn_volume *image;
+    int classes;
     sn_grid grid; /* the network's */
     sn_tiling tiles;
     sn_volume *input; /* the image on the network's grid */
-    sn_layers layers; /* probabilities */
+    sn_slices slices; /* probabilities */
     sn_labelmap *labels;
     sn_labeller *labeller;
 } prediction;
@@ -71,21 +72,6 @@ done:
         sn_graph_free(*graph);
         *graph = NULL;
     }
-    return status;
-}
-
-static sn_status network_bytes(int64_t *bytes, const network *of, const int64_t extent[3],
-                               const sn_backend *backend, sn_device *device, sn_error *error)
-{
-    sn_status status;
-    sn_graph *graph = NULL;
-    sn_plan plan = {0};
-    SN_TRY(make_graph(&graph, of, extent, error));
-    SN_TRY(sn_plan_make(&plan, graph, backend, device, error));
-    *bytes = (int64_t)sn_plan_peak_bytes(&plan);
-done:
-    sn_plan_clear(&plan);
-    sn_graph_free(graph);
     return status;
 }
 
@@ -133,8 +119,8 @@ done:
 
 /* ---- memory ---- */
 
-/* Layers of probabilities that are there at once: a row of tiles', and the last one before them. */
-static int64_t layers_at_once(const sn_tiling *tiles)
+/* Slices of probabilities that are there at once: a slab of tiles', and the last one before them. */
+static int64_t slices_at_once(const sn_tiling *tiles)
 {
     return tiles->tile[0] < tiles->extent[0] ? tiles->tile[0] + 1 : tiles->extent[0];
 }
@@ -144,23 +130,52 @@ static int64_t largest(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* All that the prediction of an image takes, beside the network, on its own grid: images and label map, and while
- * labels are made probabilities and tiles; while the image is resampled two volumes more. */
-static sn_status image_bytes(int64_t *bytes, const network *of, const sn_grid *image, const sn_grid *grid,
-                             const sn_tiling *tiles, sn_error *error)
+/* What a prediction takes in tiles of some size, in bytes. */
+typedef struct memory_need {
+    int64_t network; /* on the device */
+    int64_t
+        fixed; /* the model, the image as it is and on the network's grid, the label map; and the larger of */
+    int64_t resampling;
+    int64_t labelling; /* probabilities and tiles */
+} memory_need;
+
+static int64_t image_need(const memory_need *need)
 {
-    int64_t at_labelling, voxels = sn_grid_voxels(image), resampled = sn_grid_voxels(grid);
-    sn_status status = sn_labeller_bytes(&at_labelling, grid, image, error);
-    if (status != SN_OK)
-        return status;
-    int64_t values = of->classes * layers_at_once(tiles) * grid->extent[1] * grid->extent[2];
+    return need->fixed + largest(need->resampling, need->labelling);
+}
+
+static sn_status plan_network(memory_need *need, const network *of, const sn_tiling *tiles,
+                              const sn_backend *backend, sn_device *device, sn_error *error)
+{
+    sn_status status;
+    sn_graph *graph = NULL;
+    sn_plan plan = {0};
+    SN_TRY(make_graph(&graph, of, tiles->tile, error));
+    SN_TRY(sn_plan_make(&plan, graph, backend, device, error));
+    need->network = (int64_t)sn_plan_peak_bytes(&plan);
+    need->fixed = sn_graph_parameters(graph) * (int64_t)sizeof(float);
+done:
+    sn_plan_clear(&plan);
+    sn_graph_free(graph);
+    return status;
+}
+
+/* To resample takes two volumes beside the image and what comes of it. */
+static sn_status plan_all(memory_need *need, const network *of, const sn_tiling *tiles, const sn_grid *image,
+                          const sn_grid *grid, const sn_backend *backend, sn_device *device, sn_error *error)
+{
+    sn_status status;
+    const int64_t voxels = sn_grid_voxels(image), resampled = sn_grid_voxels(grid), bytes = sizeof(float);
+    int64_t values = of->classes * slices_at_once(tiles) * grid->extent[1] * grid->extent[2];
     if (sn_tiling_count(tiles) > 1)
         values += (of->channels + of->classes) * sn_tiling_voxels(tiles);
-    at_labelling += values * (int64_t)sizeof(float);
-    int64_t at_resampling = 2 * largest(voxels, resampled) * (int64_t)sizeof(float);
-    *bytes = (of->channels * (voxels + resampled) + voxels) * (int64_t)sizeof(float) +
-             largest(at_labelling, at_resampling);
-    return SN_OK;
+    SN_TRY(plan_network(need, of, tiles, backend, device, error));
+    SN_TRY(sn_labeller_bytes(&need->labelling, grid, image, error));
+    need->fixed += (of->channels * (voxels + resampled) + voxels) * bytes;
+    need->labelling += values * bytes;
+    need->resampling = 2 * largest(voxels, resampled) * bytes;
+done:
+    return status;
 }
 
 sn_status sn_prediction_plan(sn_prediction_memory *memory, const sn_arch *arch, int channels, int classes,
@@ -173,12 +188,12 @@ sn_status sn_prediction_plan(sn_prediction_memory *memory, const sn_arch *arch, 
     const sn_backend *backend = NULL;
     sn_device *opened = NULL;
     sn_grid grid;
-    sn_tiling whole = sn_tiling_whole(size, 1);
-    *memory = (sn_prediction_memory){0};
+    memory_need need;
+    const sn_tiling whole = sn_tiling_whole(size, 1);
     SN_TRY(sn_grid_make(&grid, size, millimetres, error));
     SN_TRY(sn_device_open(&backend, &opened, device, precision, 1, error));
-    SN_TRY(network_bytes(&memory->network, &of, size, backend, opened, error));
-    SN_TRY(image_bytes(&memory->image, &of, &grid, &grid, &whole, error));
+    SN_TRY(plan_all(&need, &of, &whole, &grid, &grid, backend, opened, error));
+    *memory = (sn_prediction_memory){need.network, image_need(&need)};
 done:
     sn_device_close(backend, opened);
     return status;
@@ -189,39 +204,45 @@ static bool is_within(int64_t bytes, int64_t budget)
     return budget == 0 || bytes <= budget;
 }
 
-/* On the processor both share one memory. */
-static bool fits(const sn_predictor *self, const sn_prediction_memory *memory)
+/* On the processor the network shares its memory with all else. */
+static bool network_fits(const sn_predictor *self, const memory_need *need)
 {
-    const sn_predictor_options *options = &self->options;
-    if (!sn_device_is_gpu(options->device))
-        return is_within(memory->network + memory->image, options->memory);
-    return is_within(memory->network, options->memory) && is_within(memory->image, options->host_memory);
+    int64_t beside = sn_device_is_gpu(self->options.device) ? 0 : image_need(need);
+    return is_within(need->network + beside, self->options.memory);
 }
 
-static sn_status too_large(const sn_predictor *self, const prediction *p, const sn_prediction_memory *memory,
+static bool image_fits(const sn_predictor *self, const memory_need *need)
+{
+    return !sn_device_is_gpu(self->options.device) || is_within(image_need(need), self->options.host_memory);
+}
+
+static sn_status too_large(const sn_predictor *self, const sn_tiling *tiles, const memory_need *need,
                            sn_error *error)
 {
     const sn_predictor_options *options = &self->options;
-    const int64_t *extent = p->tiles.extent, *tile = p->tiles.tile;
-    bool gpu = sn_device_is_gpu(options->device);
-    bool host = gpu && is_within(memory->network, options->memory);
-    int64_t needed = host ? memory->image : memory->network + (gpu ? 0 : memory->image);
+    const int64_t *extent = tiles->extent, *tile = tiles->tile;
+    bool gpu = sn_device_is_gpu(options->device), host = network_fits(self, need);
+    int64_t needed = (gpu && host ? 0 : need->network) + (gpu && !host ? 0 : image_need(need));
     int64_t budget = host ? options->host_memory : options->memory;
     return sn_error_set(error, SN_ERR_MEMORY,
-                        "%s: an image of %dx%dx%d voxels needs %.0f MiB%s even in tiles of %dx%dx%d, and the "
-                        "budget is %.0f MiB; %s",
+                        "%s: an image of %dx%dx%d voxels needs %.0f MiB even in tiles of %dx%dx%d, and the "
+                        "%s is %.0f MiB; %s",
                         self->source, (int)extent[0], (int)extent[1], (int)extent[2], (double)needed / 0x1p20,
-                        host ? " of the machine's memory" : "", (int)tile[0], (int)tile[1], (int)tile[2],
-                        (double)budget / 0x1p20, host ? "end other programs" : "raise --memory");
+                        (int)tile[0], (int)tile[1], (int)tile[2],
+                        host ? "share of this machine's memory" : "budget", (double)budget / 0x1p20,
+                        host ? "use one that has more" : "raise --memory");
 }
 
-/* Halve the layers of a row of tiles where their probabilities are what needs most, else the longest axis. */
-static bool make_smaller(sn_tiling *tiles, const sn_prediction_memory *memory)
+/* Fewer slices at once where their probabilities are what does not fit, or needs more than the network; else the longest
+ * axis is halved. */
+static bool make_smaller(sn_tiling *tiles, const sn_predictor *self, const memory_need *need)
 {
     int longest = 0;
     for (int a = 1; a < 3; a++)
         longest = tiles->tile[a] > tiles->tile[longest] ? a : longest;
-    return (memory->image > memory->network && sn_tiling_halve(tiles, 0)) || sn_tiling_halve(tiles, longest);
+    bool fewer = sn_device_is_gpu(self->options.device) ? network_fits(self, need)
+                                                        : need->labelling - need->resampling > need->network;
+    return (fewer && sn_tiling_halve(tiles, 0)) || sn_tiling_halve(tiles, longest);
 }
 
 /* The whole image, or the largest tile within the budget. */
@@ -229,18 +250,19 @@ static sn_status choose_tiling(prediction *p, sn_prediction_memory *memory, cons
                                sn_error *error)
 {
     sn_status status;
+    memory_need need;
     p->tiles = sn_tiling_whole(p->grid.extent, (int64_t)1 << sn_arch_poolings(self->network.arch));
     for (;;) {
-        SN_TRY(network_bytes(&memory->network, &self->network, p->tiles.tile, self->backend, self->device,
-                             error));
-        SN_TRY(image_bytes(&memory->image, &self->network, &p->image->grid, &p->grid, &p->tiles, error));
-        if (fits(self, memory))
+        SN_TRY(plan_all(&need, &self->network, &p->tiles, &p->image->grid, &p->grid, self->backend,
+                        self->device, error));
+        if (network_fits(self, &need) && image_fits(self, &need))
             break;
-        if (!make_smaller(&p->tiles, memory)) {
-            status = too_large(self, p, memory, error);
+        if (!make_smaller(&p->tiles, self, &need)) {
+            status = too_large(self, &p->tiles, &need, error);
             break;
         }
     }
+    *memory = (sn_prediction_memory){need.network, image_need(&need)};
 done:
     return status;
 }
@@ -257,46 +279,52 @@ static sn_status run_network(sn_predictor *self, const float *image, float *prob
     return status;
 }
 
-/* Drop the layers before `first`, and begin as many new ones behind the others with 0. */
-static void layers_move(sn_layers *layers, int64_t first, int64_t plane, int64_t classes)
+/* Drop the slices before `first`, and begin as many new ones behind the others with 0. */
+static void slices_move(sn_slices *slices, int64_t first, int64_t plane, int64_t classes)
 {
-    int64_t gone = first - layers->first, kept = layers->depth - gone;
+    int64_t gone = first - slices->first, kept = slices->depth - gone;
     for (int64_t c = 0; c < classes; c++) {
-        float *own = layers->data + c * layers->depth * plane;
+        float *own = slices->data + c * slices->depth * plane;
         memmove(own, own + gone * plane, (size_t)(kept * plane) * sizeof *own);
         memset(own + kept * plane, 0, (size_t)(gone * plane) * sizeof *own);
     }
-    layers->first = first;
+    slices->first = first;
 }
 
-/* Row after row of tiles: what the next row does not reach is final. */
+/* The slices before `end` are final. */
+static sn_status finish_slices(prediction *p, int64_t end, sn_error *error)
+{
+    const sn_grid *grid = &p->grid;
+    sn_status status = sn_labeller_add(p->labeller, &p->slices, end, error);
+    if (status == SN_OK && end < grid->extent[0])
+        slices_move(&p->slices, end - 1, grid->extent[1] * grid->extent[2], p->classes);
+    return status;
+}
+
+/* Slab after slab: what the next one does not reach is final. */
 static sn_status run_tiles(prediction *p, sn_predictor *self, const sn_progress *progress, sn_error *error)
 {
     sn_status status;
     sn_tiling *tiles = &p->tiles;
-    sn_layers *layers = &p->layers;
-    const int64_t plane = tiles->extent[1] * tiles->extent[2];
     size_t voxels = (size_t)sn_tiling_voxels(tiles);
     const int channels = self->network.channels, classes = self->network.classes;
-    const int row = tiles->count[1] * tiles->count[2], count = sn_tiling_count(tiles);
+    const int slab = tiles->count[1] * tiles->count[2], count = sn_tiling_count(tiles);
     float *input = NULL, *output = NULL;
     SN_TRY(sn_tiling_weigh(tiles, error));
     SN_TRY(sn_alloc(&input, voxels * (size_t)channels, sizeof *input, error));
     SN_TRY(sn_alloc(&output, voxels * (size_t)classes, sizeof *output, error));
     for (int i = 0; i < count; i++) {
-        const int index[3] = {i / row, i / tiles->count[2] % tiles->count[1], i % tiles->count[2]};
+        const int index[3] = {i / slab, i / tiles->count[2] % tiles->count[1], i % tiles->count[2]};
+        int64_t next[3] = {tiles->extent[0]};
         SN_TRY(sn_interrupt_check(error));
         sn_progress_report(progress, "tiles", i, count, NULL);
         sn_tile_copy(input, p->input->data, tiles, index, channels);
         SN_TRY(run_network(self, input, output, error));
-        sn_tile_add(layers->data, layers->first, layers->depth, output, tiles, index, classes);
-        if ((i + 1) % row != 0)
-            continue;
-        int64_t start[3] = {tiles->extent[0]};
-        if (i + 1 < count)
-            sn_tile_start(start, tiles, (const int[]){index[0] + 1, 0, 0});
-        SN_TRY(sn_labeller_add(p->labeller, layers, start[0], error));
-        layers_move(layers, start[0] - 1, plane, classes);
+        sn_tile_add(&p->slices, output, tiles, index, classes);
+        if (i + slab < count)
+            sn_tile_start(next, tiles, (const int[]){index[0] + 1, 0, 0});
+        if ((i + 1) % slab == 0)
+            SN_TRY(finish_slices(p, next[0], error));
     }
 done:
     sn_free(input);
@@ -306,15 +334,15 @@ done:
 
 static sn_status run_whole(prediction *p, sn_predictor *self, sn_error *error)
 {
-    sn_status status = run_network(self, p->input->data, p->layers.data, error);
-    return status == SN_OK ? sn_labeller_add(p->labeller, &p->layers, p->layers.depth, error) : status;
+    sn_status status = run_network(self, p->input->data, p->slices.data, error);
+    return status == SN_OK ? finish_slices(p, p->slices.depth, error) : status;
 }
 
 static void prediction_clear(prediction *p)
 {
     sn_tiling_clear(&p->tiles);
     sn_volume_free(p->input);
-    sn_free(p->layers.data);
+    sn_free(p->slices.data);
     sn_labeller_free(p->labeller);
     sn_labelmap_free(p->labels);
 }
@@ -324,9 +352,8 @@ sn_status sn_predict(sn_labelmap **labels, sn_prediction_info *info, sn_predicto
 {
     sn_status status;
     const sn_model *model = self->model;
-    const int classes = self->network.classes;
     sn_prediction_info about;
-    prediction p = {.image = image};
+    prediction p = {.image = image, .classes = self->network.classes};
     *labels = NULL;
     if (image->channels != self->network.channels)
         return sn_error_set(error, SN_ERR_INPUT, "the image has %d channels, the model %s expects %d",
@@ -336,9 +363,9 @@ sn_status sn_predict(sn_labelmap **labels, sn_prediction_info *info, sn_predicto
     SN_TRY(bind(self, p.tiles.tile, error));
     SN_TRY(sn_preprocess_image(&p.input, image, &p.grid, error));
     SN_TRY(sn_labelmap_create(&p.labels, &image->grid, error));
-    SN_TRY(sn_labeller_create(&p.labeller, p.labels, &p.grid, model->labels->values, classes, error));
-    p.layers.depth = layers_at_once(&p.tiles);
-    SN_TRY(sn_alloc(&p.layers.data, (size_t)(classes * p.layers.depth),
+    SN_TRY(sn_labeller_create(&p.labeller, p.labels, &p.grid, model->labels->values, p.classes, error));
+    p.slices.depth = slices_at_once(&p.tiles);
+    SN_TRY(sn_alloc(&p.slices.data, (size_t)(p.classes * p.slices.depth),
                     (size_t)(p.grid.extent[1] * p.grid.extent[2]) * sizeof(float), error));
     about.tiles = sn_tiling_count(&p.tiles);
     memcpy(about.tile, p.tiles.tile, sizeof about.tile);

@@ -3,7 +3,7 @@
  *
  * The image is brought to the network's spacing in its own box, never cropped. Where the prediction does not fit the
  * memory budget at that size, overlapping tiles are predicted and their probabilities averaged, weighted by a Gaussian
- * that favours a tile's middle. Only the probabilities of a row of tiles are there at once: labels are made as rows
+ * that favours a tile's middle. Only the probabilities of a slab of tiles are there at once: labels are made as slices
  * become final, so that a budget also holds for large images with many classes.
  */
 #ifndef SN_MODEL_PREDICT_H
@@ -20,16 +20,15 @@ typedef struct sn_predictor_options {
     const char *device; /* as sn_device_open */
     sn_precision precision;
     int threads; /* >= 1 */
-    int64_t
-        memory; /* budget in bytes: on the processor of all that a prediction takes, of a GPU of the network;
-                            0: none */
-    int64_t host_memory; /* beside a GPU: budget in bytes for images, probabilities and label map; 0: none */
+    /* Budget in bytes, 0: none. On the processor it is that of all that a prediction takes, on a GPU the network's. */
+    int64_t memory;
+    int64_t host_memory; /* beside a GPU: of all but the network */
 } sn_predictor_options;
 
-/* What a prediction takes, in bytes. */
+/* What a prediction takes, in bytes; the program itself and up to 10 MiB for each thread come on top. */
 typedef struct sn_prediction_memory {
-    int64_t network; /* on the device: weights and tensors */
-    int64_t image;   /* of the machine's memory: images, probabilities and label map */
+    int64_t network; /* on the device: weights and tensors; they stay there for the next image */
+    int64_t image;   /* of the machine's memory: the model, images, probabilities and label map */
 } sn_prediction_memory;
 
 typedef struct sn_prediction_info {

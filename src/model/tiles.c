@@ -126,8 +126,8 @@ void sn_tile_copy(float *tile, const float *image, const sn_tiling *tiles, const
                        (size_t)inside[2] * sizeof *tile);
 }
 
-void sn_tile_add(float *layers, int64_t first, int64_t depth, const float *tile, const sn_tiling *tiles,
-                 const int index[3], int64_t channels)
+void sn_tile_add(sn_slices *slices, const float *tile, const sn_tiling *tiles, const int index[3],
+                 int64_t channels)
 {
     const int64_t *t = tiles->tile, *e = tiles->extent;
     const float *weight[3];
@@ -139,8 +139,8 @@ void sn_tile_add(float *layers, int64_t first, int64_t depth, const float *tile,
         for (int64_t d = 0; d < inside[0]; d++)
             for (int64_t h = 0; h < inside[1]; h++) {
                 const float *from = tile + ((c * t[0] + d) * t[1] + h) * t[2];
-                float *to =
-                    layers + ((c * depth + start[0] + d - first) * e[1] + start[1] + h) * e[2] + start[2];
+                int64_t slice = c * slices->depth + start[0] + d - slices->first;
+                float *to = slices->data + (slice * e[1] + start[1] + h) * e[2] + start[2];
                 for (int64_t w = 0; w < inside[2]; w++)
                     to[w] += weight[0][d] * weight[1][h] * weight[2][w] * from[w];
             }

@@ -4,14 +4,12 @@
 #ifndef SN_MODEL_TILES_H
 #define SN_MODEL_TILES_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "base/status.h"
+#include "volume/labeller.h"
 
 /*
- * Neighbours overlap by about half, and all start at multiples of `unit`, what a network's poolings need: so a voxel
- * meets the same pooling windows in every tile. The last tile along an axis may reach beyond the image.
+ * All tiles start at multiples of `unit`, what a network's poolings need: so a voxel meets the same pooling windows in
+ * every tile. Neighbours overlap by about half, as far as that allows: tiles of one unit not at all. The last tile along
+ * an axis may reach beyond the image.
  */
 typedef struct sn_tiling {
     int64_t extent[3]; /* of the image, voxels */
@@ -42,13 +40,8 @@ void sn_tile_start(int64_t start[3], const sn_tiling *tiles, const int index[3])
 void sn_tile_copy(float *tile, const float *image, const sn_tiling *tiles, const int index[3],
                   int64_t channels);
 
-/**
- * Add a tile (channels,tile), weighted, to layers of an image.
- *
- * @param[in,out] layers (channels,depth,H,W): layers `first` to first + depth - 1 of the image (channels,D,H,W); the
- *                       tile's are among them
- */
-void sn_tile_add(float *layers, int64_t first, int64_t depth, const float *tile, const sn_tiling *tiles,
-                 const int index[3], int64_t channels);
+/** Add a tile (channels,tile), weighted, to the slices of an image that it covers; they are there. */
+void sn_tile_add(sn_slices *slices, const float *tile, const sn_tiling *tiles, const int index[3],
+                 int64_t channels);
 
 #endif

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "volume/separable.h"
 
-/* Layers of the label map that are made at once: what bounds memory. */
+/* Slices of the label map that are made at once: what bounds memory. */
 enum { LABELLED_AT_ONCE = 16 };
 
 struct sn_labeller {
@@ -13,10 +13,10 @@ struct sn_labeller {
     sn_labelmap *labels;
     const int32_t *values; /* (classes) */
     int64_t classes;
-    int64_t plane;         /* voxels in a layer of the probabilities */
-    int axis;              /* of the label map, along which the layers come */
-    int64_t done;          /* of its layers, in the order in which they come */
-    float *best, *current; /* of LABELLED_AT_ONCE layers */
+    int64_t plane;         /* voxels in a slice of the probabilities */
+    int axis;              /* of the label map, along which the slices come */
+    int64_t done;          /* of its slices, in the order in which they come */
+    float *best, *current; /* of LABELLED_AT_ONCE slices */
 };
 
 void sn_labeller_free(sn_labeller *self)
@@ -29,8 +29,8 @@ void sn_labeller_free(sn_labeller *self)
     sn_free(self);
 }
 
-/* The axis of the label map along which layers come. */
-static int layer_axis(const sn_axis_map maps[3])
+/* The axis of the label map along which slices come. */
+static int slice_axis(const sn_axis_map maps[3])
 {
     int axis = 0;
     while (maps[axis].axis != 0)
@@ -41,7 +41,8 @@ static int layer_axis(const sn_axis_map maps[3])
 /* Voxels of the label map that are made at once. */
 static int64_t voxels_at_once(const sn_grid *target, int axis)
 {
-    return sn_grid_voxels(target) / target->extent[axis] * LABELLED_AT_ONCE;
+    int64_t slices = target->extent[axis] < LABELLED_AT_ONCE ? target->extent[axis] : LABELLED_AT_ONCE;
+    return sn_grid_voxels(target) / target->extent[axis] * slices;
 }
 
 sn_status sn_labeller_create(sn_labeller **labeller, sn_labelmap *labels, const sn_grid *source,
@@ -56,7 +57,7 @@ sn_status sn_labeller_create(sn_labeller **labeller, sn_labelmap *labels, const 
     self->classes = classes;
     self->plane = source->extent[1] * source->extent[2];
     SN_TRY(sn_separable_init(&self->plan, source, &labels->grid, false, error));
-    self->axis = layer_axis(self->plan.maps);
+    self->axis = slice_axis(self->plan.maps);
     size_t voxels = (size_t)voxels_at_once(&labels->grid, self->axis);
     SN_TRY(sn_alloc(&self->best, voxels, sizeof *self->best, error));
     SN_TRY(sn_alloc(&self->current, voxels, sizeof *self->current, error));
@@ -75,33 +76,33 @@ sn_status sn_labeller_bytes(int64_t *bytes, const sn_grid *source, const sn_grid
     sn_status status = sn_axes_match(maps, source, target, error);
     if (status != SN_OK)
         return status;
-    int axis = layer_axis(maps);
+    int axis = slice_axis(maps);
     int64_t to = voxels_at_once(target, axis);
-    double layers = fmin((double)source->extent[0], ceil(fabs(maps[axis].scale) * LABELLED_AT_ONCE + 2));
-    int64_t from = source->extent[1] * source->extent[2] * (int64_t)layers;
+    double slices = fmin((double)source->extent[0], ceil(fabs(maps[axis].scale) * LABELLED_AT_ONCE + 2));
+    int64_t from = source->extent[1] * source->extent[2] * (int64_t)fmax(slices, LABELLED_AT_ONCE);
     *bytes = (2 * to + 2 * (to > from ? to : from)) * (int64_t)sizeof(float); /* the latter to interpolate */
     return SN_OK;
 }
 
-static int64_t target_layers(const sn_labeller *self)
+static int64_t target_slices(const sn_labeller *self)
 {
     return self->plan.target[self->axis];
 }
 
-/* The layer of the label map that comes as number `number`. */
-static int64_t layer_of(const sn_labeller *self, int64_t number)
+/* The slice of the label map that comes as number `number`. */
+static int64_t slice_of(const sn_labeller *self, int64_t number)
 {
-    return self->plan.maps[self->axis].scale > 0 ? number : target_layers(self) - 1 - number;
+    return self->plan.maps[self->axis].scale > 0 ? number : target_slices(self) - 1 - number;
 }
 
-/* The end of the layers of probabilities that layer `t` of the label map needs; 0: it lies outside of them. */
-static int64_t needed_end(const sn_taps *layers, int64_t t)
+/* The end of the slices of probabilities that slice `t` of the label map needs; 0: it lies outside of them. */
+static int64_t needed_end(const sn_taps *slices, int64_t t)
 {
-    int64_t count = layers->start[t + 1] - layers->start[t];
-    return count > 0 ? layers->first[t] + count : 0;
+    int64_t count = slices->start[t + 1] - slices->start[t];
+    return count > 0 ? slices->first[t] + count : 0;
 }
 
-/* The weights of layers [begin, end) of the label map alone; they stay those of `all`. */
+/* The weights of slices [begin, end) of the label map alone; they stay those of `all`. */
 static sn_taps taps_part(const sn_taps *all, int64_t begin, int64_t end)
 {
     sn_taps part = *all;
@@ -116,11 +117,11 @@ static sn_taps taps_part(const sn_taps *all, int64_t begin, int64_t end)
     part.first += begin;
     part.start += begin;
     part.origin = first;
-    part.source = last - first;
+    part.source = last > first ? last - first : 0;
     return part;
 }
 
-/* Take class `c` wherever its probability is the largest so far, in the layers from `begin` on. */
+/* Take class `c` wherever its probability is the largest so far, in the slices from `begin` on. */
 static void take_class(sn_labeller *self, int64_t c, const int64_t extent[3], int64_t begin)
 {
     const int64_t *whole = self->plan.target;
@@ -137,8 +138,8 @@ static void take_class(sn_labeller *self, int64_t c, const int64_t extent[3], in
         }
 }
 
-/* Label layers [begin, end) of the label map. */
-static sn_status label_layers(sn_labeller *self, const sn_layers *layers, int64_t begin, int64_t end,
+/* Label slices [begin, end) of the label map. */
+static sn_status label_slices(sn_labeller *self, const sn_slices *slices, int64_t begin, int64_t end,
                               sn_error *error)
 {
     sn_status status = SN_OK;
@@ -146,27 +147,27 @@ static sn_status label_layers(sn_labeller *self, const sn_layers *layers, int64_
     part.taps[0] = taps_part(&self->plan.taps[0], begin, end);
     part.target[self->axis] = end - begin;
     for (int64_t c = 0; c < self->classes && part.taps[0].source > 0; c++) {
-        int64_t layer = c * layers->depth + part.taps[0].origin - layers->first;
-        SN_TRY(sn_separable_apply(self->current, layers->data + layer * self->plane, &part, error));
+        int64_t slice = c * slices->depth + part.taps[0].origin - slices->first;
+        SN_TRY(sn_separable_apply(self->current, slices->data + slice * self->plane, &part, error));
         take_class(self, c, part.target, begin);
     }
 done:
     return status;
 }
 
-sn_status sn_labeller_add(sn_labeller *self, const sn_layers *layers, int64_t end, sn_error *error)
+sn_status sn_labeller_add(sn_labeller *self, const sn_slices *slices, int64_t end, sn_error *error)
 {
     sn_status status = SN_OK;
     while (status == SN_OK) {
         int64_t ready = self->done;
-        while (ready < target_layers(self) && ready < self->done + LABELLED_AT_ONCE &&
-               needed_end(&self->plan.taps[0], layer_of(self, ready)) <= end)
+        while (ready < target_slices(self) && ready < self->done + LABELLED_AT_ONCE &&
+               needed_end(&self->plan.taps[0], slice_of(self, ready)) <= end)
             ready++;
         if (ready == self->done)
             break;
-        int64_t one = layer_of(self, self->done), other = layer_of(self, ready - 1);
+        int64_t one = slice_of(self, self->done), other = slice_of(self, ready - 1);
         int64_t begin = one < other ? one : other;
-        status = label_layers(self, layers, begin, begin + ready - self->done, error);
+        status = label_slices(self, slices, begin, begin + ready - self->done, error);
         self->done = ready;
     }
     return status;

@@ -1,8 +1,8 @@
 /**
- * Labels of a prediction, made while its probabilities come, in layers along the first axis of their grid: on each
+ * Labels of a prediction, made while its probabilities come, slice by slice along the first axis of their grid: on each
  * voxel of the label map the class of the largest probability, interpolated linearly (never antialiased). Equal
  * probabilities give the lower class; outside the probabilities' grid it is class 0. Labels do not depend on how many
- * layers come at once.
+ * slices come at once.
  */
 #ifndef SN_VOLUME_LABELLER_H
 #define SN_VOLUME_LABELLER_H
@@ -11,12 +11,12 @@
 
 typedef struct sn_labeller sn_labeller;
 
-/* Probabilities, or any scores that grow with them and are > 0, of some layers. */
-typedef struct sn_layers {
+/* Probabilities, up to a factor that all classes share, of neighbouring slices. */
+typedef struct sn_slices {
     float *data;   /* (classes,depth,H,W) */
-    int64_t first; /* layer */
+    int64_t first; /* slice */
     int64_t depth;
-} sn_layers;
+} sn_slices;
 
 /**
  * Make a labeller.
@@ -31,14 +31,16 @@ sn_status sn_labeller_create(sn_labeller **labeller, sn_labelmap *labels, const 
                              const int32_t values[], int64_t classes, sn_error *error);
 void sn_labeller_free(sn_labeller *labeller);
 
-/** Bytes that a labeller takes beside its label map, which lies on `target`, at most. Otherwise as sn_labeller_create. */
+/** Bytes that a labeller takes beside its label map on `target`, at most. Errors as sn_labeller_create. */
 sn_status sn_labeller_bytes(int64_t *bytes, const sn_grid *source, const sn_grid *target, sn_error *error);
 
 /**
- * Label all voxels that need no layer from `end` on.
+ * Label all voxels that need no slice from `end` on.
  *
- * @param[in] layers those before `end` are final; the last one that was final before is among them
+ * @param[in] slices those before `end` are final; the last one that was final before is among them
+ * @param[in] end    never less than before; in the last call the number of all slices
+ * @return SN_OK; SN_ERR_MEMORY
  */
-sn_status sn_labeller_add(sn_labeller *labeller, const sn_layers *layers, int64_t end, sn_error *error);
+sn_status sn_labeller_add(sn_labeller *labeller, const sn_slices *slices, int64_t end, sn_error *error);
 
 #endif

@@ -80,7 +80,7 @@ static void tiles_predict_what_the_whole_image_does(void **state)
     sn_labelmap *whole = predict(&model, image, 0, 2, &whole_info);
     assert_int_equal(whole_info.tiles, 1);
     sn_labelmap *tiled = predict(&model, image, total(&whole_info) / 4, 2, &tiled_info);
-    assert_true(tiled_info.tiles > 8);
+    assert_true(tiled_info.tiles > 8 && tiled_info.tile[0] < 37);
     assert_true(total(&tiled_info) <= total(&whole_info) / 4);
     int64_t voxels = sn_grid_voxels(&image->grid), differ = 0, foreground = 0;
     for (int64_t v = 0; v < voxels; v++) {
@@ -95,33 +95,44 @@ static void tiles_predict_what_the_whole_image_does(void **state)
     sn_model_clear(&model);
 }
 
-/* Bytes by which the process grows beyond what it ever had, while it predicts; in a process of its own. */
-static int64_t measured(const sn_model *model, const sn_volume *image, int64_t memory,
-                        sn_prediction_info *info)
+typedef struct report {
+    int64_t bytes;
+    sn_prediction_info info;
+} report;
+
+/* Bytes by which a process grows beyond what it ever had, while it predicts. The image was there before, and counts. */
+static report measure(const sn_model *model, const sn_volume *image, int64_t memory)
 {
-    struct report {
-        int64_t bytes;
-        sn_prediction_info info;
-    } report;
-    int ends[2];
+    struct rusage before, after;
+    report found = {.bytes = (int64_t)sizeof(float) * sn_grid_voxels(&image->grid)};
+    getrusage(RUSAGE_SELF, &before);
+    sn_labelmap_free(predict(model, image, memory, 1, &found.info));
+    getrusage(RUSAGE_SELF, &after);
+    found.bytes += (after.ru_maxrss - before.ru_maxrss) * 1024;
+    return found;
+}
+
+/* The same in a process of its own: a peak never falls. */
+static report measure_apart(const sn_model *model, const sn_volume *image, int64_t memory)
+{
+    report found = {0};
+    int ends[2], result;
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0) {
-        struct rusage before, after;
-        getrusage(RUSAGE_SELF, &before);
-        sn_labelmap_free(predict(model, image, memory, 1, &report.info));
-        getrusage(RUSAGE_SELF, &after);
-        report.bytes = (after.ru_maxrss - before.ru_maxrss) * 1024;
-        _exit(write(ends[1], &report, sizeof report) != sizeof report);
+        found = measure(model, image, memory);
+        _exit(write(ends[1], &found, sizeof found) != sizeof found);
     }
-    assert_int_equal(read(ends[0], &report, sizeof report), sizeof report);
-    waitpid(child, NULL, 0);
-    close(ends[0]);
     close(ends[1]);
-    *info = report.info;
-    return report.bytes + (int64_t)sizeof(float) * sn_grid_voxels(&image->grid); /* the image was there */
+    ssize_t bytes = read(ends[0], &found, sizeof found);
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_int_equal(result, 0);
+    assert_int_equal(bytes, sizeof found);
+    return found;
 }
 
+/* Runs first: its processes are copies of one that has not computed yet. */
 static void a_budget_holds_for_all_that_a_prediction_takes(void **state)
 {
     (void)state;
@@ -129,20 +140,58 @@ static void a_budget_holds_for_all_that_a_prediction_takes(void **state)
     skip();
 #endif
     const int64_t slack = 32 << 20, budget = 150 << 20;
-    sn_prediction_info info;
     sn_model model = random_model("n=2 p=2 sup=0 res=0 nodes=2 ops=1", 40);
     sn_volume *image = random_image(grid_of(150, 110, 120, 1, 1, 1));
-    int64_t whole = measured(&model, image, 0, &info);
-    assert_int_equal(info.tiles, 1);
-    assert_true(llabs(whole - total(&info)) < slack);
-    assert_true(whole > 3 * budget); /* otherwise the other one would prove nothing */
-    int64_t tiled = measured(&model, image, budget, &info);
-    assert_true(info.tiles > 1 && total(&info) <= budget);
-    print_message("as a whole %.0f MiB, in %d tiles %.0f MiB, %.0f planned\n", (double)whole / 0x1p20,
-                  info.tiles, (double)tiled / 0x1p20, (double)total(&info) / 0x1p20);
-    assert_true(tiled < budget + slack);
+    report whole = measure_apart(&model, image, 0);
+    assert_int_equal(whole.info.tiles, 1);
+    assert_true(llabs(whole.bytes - total(&whole.info)) < slack);
+    assert_true(whole.bytes > 3 * budget); /* otherwise the other one would prove nothing */
+    report tiled = measure_apart(&model, image, budget);
+    assert_true(tiled.info.tiles > 1 && total(&tiled.info) <= budget);
+    print_message("as a whole %.0f MiB, in %d tiles %.0f MiB, %.0f planned\n", (double)whole.bytes / 0x1p20,
+                  tiled.info.tiles, (double)tiled.bytes / 0x1p20, (double)total(&tiled.info) / 0x1p20);
+    assert_true(tiled.bytes < budget + slack);
     sn_volume_free(image);
     sn_model_clear(&model);
+}
+
+/* Of an image as large as the network's, at another spacing than its own. */
+static void a_plan_without_an_image_is_that_of_one(void **state)
+{
+    (void)state;
+    sn_error error = SN_ERROR_INIT;
+    const int64_t size[3] = {24, 20, 28};
+    sn_prediction_memory memory;
+    sn_prediction_info info;
+    sn_model model = random_model("n=8 p=2 sup=1 res=1", 3);
+    sn_volume *image = random_image(grid_of(24, 20, 28, 1, 1, 1));
+    CHECK_OK(sn_prediction_plan(&memory, &model.arch, 1, 3, size, "cpu", SN_PRECISION_AUTO, &error), error);
+    sn_labelmap_free(predict(&model, image, 0, 2, &info));
+    assert_true(memory.network == info.memory.network && memory.image == info.memory.image);
+    sn_volume_free(image);
+    sn_model_clear(&model);
+}
+
+/* A large image for a coarse network: its own bytes are most, and fewer slices at once would save nothing. */
+static void tiles_are_thin_only_where_probabilities_are_what_needs_memory(void **state)
+{
+    (void)state;
+    sn_prediction_info info;
+    sn_model few = random_model("n=8 p=2 sup=0 res=0", 3), many = random_model("n=2 p=2 sup=0 res=0", 60);
+    sn_volume *fine = random_image(grid_of(120, 96, 96, 0.5, 0.5, 0.5)),
+              *same = random_image(grid_of(64, 56, 60, 1, 1, 1));
+    sn_labelmap_free(predict(&few, fine, 0, 2, &info));
+    sn_labelmap_free(predict(&few, fine, info.memory.image + info.memory.network / 3, 2, &info));
+    assert_true(info.tiles > 1);
+    for (int a = 1; a < 3; a++) /* of 60x48x48 */
+        assert_true(info.tile[0] * 2 > info.tile[a]);
+    sn_labelmap_free(predict(&many, same, 0, 2, &info));
+    sn_labelmap_free(predict(&many, same, total(&info) / 3, 2, &info));
+    assert_true(info.tile[0] * 2 <= info.tile[1] && info.tile[0] * 2 <= info.tile[2]);
+    sn_volume_free(fine);
+    sn_volume_free(same);
+    sn_model_clear(&few);
+    sn_model_clear(&many);
 }
 
 /* Statistics as training leaves them. */
@@ -339,9 +388,11 @@ static void weights_that_are_no_numbers_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_budget_holds_for_all_that_a_prediction_takes),
+        cmocka_unit_test(a_plan_without_an_image_is_that_of_one),
+        cmocka_unit_test(tiles_are_thin_only_where_probabilities_are_what_needs_memory),
         cmocka_unit_test(a_prediction_is_that_of_the_network_as_trained),
         cmocka_unit_test(tiles_predict_what_the_whole_image_does),
-        cmocka_unit_test(a_budget_holds_for_all_that_a_prediction_takes),
         cmocka_unit_test(the_result_lies_on_the_image_s_own_grid),
         cmocka_unit_test(a_wrong_number_of_channels_is_refused),
         cmocka_unit_test(a_budget_too_small_for_any_tile_is_refused),

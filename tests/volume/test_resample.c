@@ -283,7 +283,7 @@ static void an_image_ends_at_the_outer_faces_of_its_voxels(void **state)
     sn_labelmap_free(labels);
 }
 
-/* Label a field whose layers come a few at once: beside them only the one before is there, and numbers that are none. */
+/* Label a field whose slices come a few at once: beside them only the one before is there, and numbers that are none. */
 static sn_labelmap *labelled(const sn_volume *field, const int32_t values[], const sn_grid *target,
                              int64_t few)
 {
@@ -291,24 +291,24 @@ static sn_labelmap *labelled(const sn_volume *field, const int32_t values[], con
     sn_labeller *labeller;
     sn_labelmap *labels;
     const int64_t depth = field->grid.extent[0], plane = sn_grid_voxels(&field->grid) / depth;
-    sn_layers layers = {.depth = few + 1};
-    size_t bytes = (size_t)(field->channels * layers.depth * plane) * sizeof(float);
-    assert_non_null(layers.data = malloc(bytes));
+    sn_slices slices = {.depth = few + 1};
+    size_t bytes = (size_t)(field->channels * slices.depth * plane) * sizeof(float);
+    assert_non_null(slices.data = malloc(bytes));
     assert_int_equal(sn_labelmap_create(&labels, target, NULL), SN_OK);
     if (sn_labeller_create(&labeller, labels, &field->grid, values, field->channels, &error) != SN_OK)
         fail_msg("%s", error.text);
     for (int64_t final = 0; final < depth;) {
-        layers.first = final - 1;
+        slices.first = final - 1;
         final = final + few < depth ? final + few : depth;
-        memset(layers.data, 0xFF, bytes);
+        memset(slices.data, 0xFF, bytes);
         for (int64_t c = 0; c < field->channels; c++)
-            for (int64_t d = layers.first < 0 ? 0 : layers.first; d < final; d++)
-                memcpy(layers.data + (c * layers.depth + d - layers.first) * plane,
+            for (int64_t d = slices.first < 0 ? 0 : slices.first; d < final; d++)
+                memcpy(slices.data + (c * slices.depth + d - slices.first) * plane,
                        field->data + (c * depth + d) * plane, (size_t)plane * sizeof(float));
-        assert_int_equal(sn_labeller_add(labeller, &layers, final, NULL), SN_OK);
+        assert_int_equal(sn_labeller_add(labeller, &slices, final, NULL), SN_OK);
     }
     sn_labeller_free(labeller);
-    free(layers.data);
+    free(slices.data);
     return labels;
 }
 
@@ -351,7 +351,7 @@ static void a_prediction_is_the_argmax_of_linear_interpolation(void **state)
     int64_t voxels = sn_grid_voxels(&network), outside = 0;
     for (int64_t v = 0; v < 3 * voxels; v++)
         field->data[v] = (float)sn_random_uniform(&random);
-    sn_labelmap *out = labelled(field, values, &native, sn_grid_voxels(&network));
+    sn_labelmap *out = labelled(field, values, &native, network.extent[0]);
     for (int64_t v = 0; v < sn_grid_voxels(&native); v++) {
         double place[3], p[3];
         place_of(place, &network, &native, v);
@@ -370,7 +370,7 @@ static void a_prediction_is_the_argmax_of_linear_interpolation(void **state)
 }
 
 /* In any order of axes, both ways round, coarser and finer. */
-static void labels_do_not_depend_on_how_many_layers_come_at_once(void **state)
+static void labels_do_not_depend_on_how_many_slices_come_at_once(void **state)
 {
     (void)state;
     static const int32_t values[3] = {0, 3, 9};
@@ -444,7 +444,7 @@ int main(void)
         cmocka_unit_test(an_image_ends_at_the_outer_faces_of_its_voxels),
         cmocka_unit_test(a_one_hot_field_gives_its_labels_back),
         cmocka_unit_test(a_prediction_is_the_argmax_of_linear_interpolation),
-        cmocka_unit_test(labels_do_not_depend_on_how_many_layers_come_at_once),
+        cmocka_unit_test(labels_do_not_depend_on_how_many_slices_come_at_once),
         cmocka_unit_test(grids_that_are_not_parallel_are_refused),
     };
     return cmocka_run_group_tests_name("resample", tests, NULL, NULL);
