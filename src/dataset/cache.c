@@ -172,7 +172,7 @@ static sn_status case_preprocess(sn_volume **image, uint8_t **labels, const sn_d
                               p->size[0], p->size[1], p->size[2]);
         goto done;
     }
-    SN_TRY(sn_preprocess_image(image, scan, &grid, error));
+    SN_TRY(sn_preprocess_image(image, scan, &grid, 1, error));
     SN_TRY(sn_preprocess_labels(labels, map, dataset->labels, &grid, item->label, error));
 done:
     sn_labelmap_free(map);

@@ -163,9 +163,10 @@ static void channel_standardise(float *voxels, int64_t count)
             voxels[i] = constant ? 0 : (float)((voxels[i] - mean) / deviation);
 }
 
-sn_status sn_preprocess_image(sn_volume **out, const sn_volume *image, const sn_grid *grid, sn_error *error)
+sn_status sn_preprocess_image(sn_volume **out, const sn_volume *image, const sn_grid *grid, int threads,
+                              sn_error *error)
 {
-    sn_status status = sn_volume_resample(out, image, grid, error);
+    sn_status status = sn_volume_resample(out, image, grid, threads, error);
     if (status != SN_OK)
         return status;
     int64_t voxels = sn_grid_voxels(grid);

@@ -61,12 +61,14 @@ sn_status sn_preprocess_grid(sn_grid *out, const sn_preprocessing *preprocessing
  * Preprocess an image: resample to `grid` (trilinear), then each channel to z-scores over its non-zero
  * voxels; zero voxels and padding stay exactly 0. A channel that is constant where it is not zero becomes 0.
  *
- * @param[out] out   (C,D,H,W) on `grid`; caller owns, sn_volume_free; NULL on error
- * @param[in]  image as read
- * @param[in]  grid  of sn_preprocess_grid
+ * @param[out] out     (C,D,H,W) on `grid`; caller owns, sn_volume_free; NULL on error
+ * @param[in]  image   as read
+ * @param[in]  grid    of sn_preprocess_grid
+ * @param[in]  threads >= 1; the result does not depend on it
  * @return SN_OK; SN_ERR_MEMORY
  */
-sn_status sn_preprocess_image(sn_volume **out, const sn_volume *image, const sn_grid *grid, sn_error *error);
+sn_status sn_preprocess_image(sn_volume **out, const sn_volume *image, const sn_grid *grid, int threads,
+                              sn_error *error);
 
 /**
  * Preprocess a label map: resample to `grid` (nearest), then values to class indices.

@@ -125,11 +125,6 @@ static int64_t slices_at_once(const sn_tiling *tiles)
     return tiles->tile[0] < tiles->extent[0] ? tiles->tile[0] + 1 : tiles->extent[0];
 }
 
-static int64_t largest(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* What a prediction takes in tiles of some size, in bytes. */
 typedef struct memory_need {
     int64_t network; /* on the device */
@@ -141,7 +136,7 @@ typedef struct memory_need {
 
 static int64_t image_need(const memory_need *need)
 {
-    return need->fixed + largest(need->resampling, need->labelling);
+    return need->fixed + need->labelling;
 }
 
 static sn_status plan_network(memory_need *need, const network *of, const sn_tiling *tiles,
@@ -160,7 +155,6 @@ done:
     return status;
 }
 
-/* To resample takes two volumes beside the image and what comes of it. */
 static sn_status plan_all(memory_need *need, const network *of, const sn_tiling *tiles, const sn_grid *image,
                           const sn_grid *grid, const sn_backend *backend, sn_device *device, sn_error *error)
 {
@@ -173,7 +167,6 @@ static sn_status plan_all(memory_need *need, const network *of, const sn_tiling 
     SN_TRY(sn_labeller_bytes(&need->labelling, grid, image, error));
     need->fixed += (of->channels * (voxels + resampled) + voxels) * bytes;
     need->labelling += values * bytes;
-    need->resampling = 2 * largest(voxels, resampled) * bytes;
 done:
     return status;
 }
@@ -240,8 +233,8 @@ static bool make_smaller(sn_tiling *tiles, const sn_predictor *self, const memor
     int longest = 0;
     for (int a = 1; a < 3; a++)
         longest = tiles->tile[a] > tiles->tile[longest] ? a : longest;
-    bool fewer = sn_device_is_gpu(self->options.device) ? network_fits(self, need)
-                                                        : need->labelling - need->resampling > need->network;
+    bool fewer =
+        sn_device_is_gpu(self->options.device) ? network_fits(self, need) : need->labelling > need->network;
     return (fewer && sn_tiling_halve(tiles, 0)) || sn_tiling_halve(tiles, longest);
 }
 
@@ -292,13 +285,12 @@ static void slices_move(sn_slices *slices, int64_t first, int64_t plane, int64_t
 }
 
 /* The slices before `end` are final. */
-static sn_status finish_slices(prediction *p, int64_t end, sn_error *error)
+static void finish_slices(prediction *p, int64_t end)
 {
-    const sn_grid *grid = &p->grid;
-    sn_status status = sn_labeller_add(p->labeller, &p->slices, end, error);
-    if (status == SN_OK && end < grid->extent[0])
-        slices_move(&p->slices, end - 1, grid->extent[1] * grid->extent[2], p->classes);
-    return status;
+    const int64_t *extent = p->grid.extent;
+    sn_labeller_add(p->labeller, &p->slices, end);
+    if (end < extent[0])
+        slices_move(&p->slices, end - 1, extent[1] * extent[2], p->classes);
 }
 
 /* Slab after slab: what the next one does not reach is final. */
@@ -324,7 +316,7 @@ static sn_status run_tiles(prediction *p, sn_predictor *self, const sn_progress 
         if (i + slab < count)
             sn_tile_start(next, tiles, (const int[]){index[0] + 1, 0, 0});
         if ((i + 1) % slab == 0)
-            SN_TRY(finish_slices(p, next[0], error));
+            finish_slices(p, next[0]);
     }
 done:
     sn_free(input);
@@ -335,7 +327,9 @@ done:
 static sn_status run_whole(prediction *p, sn_predictor *self, sn_error *error)
 {
     sn_status status = run_network(self, p->input->data, p->slices.data, error);
-    return status == SN_OK ? finish_slices(p, p->slices.depth, error) : status;
+    if (status == SN_OK)
+        finish_slices(p, p->slices.depth);
+    return status;
 }
 
 static void prediction_clear(prediction *p)
@@ -361,9 +355,10 @@ sn_status sn_predict(sn_labelmap **labels, sn_prediction_info *info, sn_predicto
     SN_TRY(sn_preprocess_grid(&p.grid, &model->preprocessing, &image->grid, error));
     SN_TRY(choose_tiling(&p, &about.memory, self, error));
     SN_TRY(bind(self, p.tiles.tile, error));
-    SN_TRY(sn_preprocess_image(&p.input, image, &p.grid, error));
+    SN_TRY(sn_preprocess_image(&p.input, image, &p.grid, self->options.threads, error));
     SN_TRY(sn_labelmap_create(&p.labels, &image->grid, error));
-    SN_TRY(sn_labeller_create(&p.labeller, p.labels, &p.grid, model->labels->values, p.classes, error));
+    SN_TRY(sn_labeller_create(&p.labeller, p.labels, &p.grid, model->labels->values, p.classes,
+                              self->options.threads, error));
     p.slices.depth = slices_at_once(&p.tiles);
     SN_TRY(sn_alloc(&p.slices.data, (size_t)(p.classes * p.slices.depth),
                     (size_t)(p.grid.extent[1] * p.grid.extent[2]) * sizeof(float), error));

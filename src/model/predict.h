@@ -25,7 +25,7 @@ typedef struct sn_predictor_options {
     int64_t host_memory; /* beside a GPU: of all but the network */
 } sn_predictor_options;
 
-/* What a prediction takes, in bytes; the program itself and up to 10 MiB for each thread come on top. */
+/* What a prediction takes, in bytes; the program itself and up to 20 MiB for each thread come on top. */
 typedef struct sn_prediction_memory {
     int64_t network; /* on the device: weights and tensors; they stay there for the next image */
     int64_t image;   /* of the machine's memory: the model, images, probabilities and label map */

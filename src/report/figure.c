@@ -169,7 +169,7 @@ static sn_status row_add(sn_figure *figure, const char *title, const sn_volume *
     SN_TRY(sn_alloc(&row, 1, sizeof *row, error));
     SN_TRY(slice_grid(&grid, canonical, d, error));
     snprintf(row->title, sizeof row->title, "%s  z = %.0f mm", title, grid.affine[2][3]);
-    SN_TRY(sn_volume_resample(&image_slice, image, &grid, error));
+    SN_TRY(sn_volume_resample(&image_slice, image, &grid, 1, error));
     SN_TRY(sn_labelmap_resample(&slices[0], reference, &grid, error));
     SN_TRY(sn_labelmap_resample(&slices[1], prediction, &grid, error));
     SN_TRY(image_panel(&row->panels[0], image_slice, error));

@@ -25,13 +25,15 @@ typedef struct sn_slices {
  * @param[in,out] labels   outlives the labeller; becomes class 0 throughout
  * @param[in]     source   the grid of the probabilities; axes parallel to those of `labels`
  * @param[in]     values   `classes` label values, by class; outlive the labeller
+ * @param[in]     threads  >= 1; labels do not depend on it
  * @return SN_OK; SN_ERR_ARG the axes are not parallel; SN_ERR_MEMORY
  */
 sn_status sn_labeller_create(sn_labeller **labeller, sn_labelmap *labels, const sn_grid *source,
-                             const int32_t values[], int64_t classes, sn_error *error);
+                             const int32_t values[], int64_t classes, int threads, sn_error *error);
 void sn_labeller_free(sn_labeller *labeller);
 
-/** Bytes that a labeller takes beside its label map on `target`, at most. Errors as sn_labeller_create. */
+/** Bytes that a labeller takes beside its label map on `target`, and up to 10 MiB for each thread but the first. Errors as
+ * sn_labeller_create. */
 sn_status sn_labeller_bytes(int64_t *bytes, const sn_grid *source, const sn_grid *target, sn_error *error);
 
 /**
@@ -39,8 +41,7 @@ sn_status sn_labeller_bytes(int64_t *bytes, const sn_grid *source, const sn_grid
  *
  * @param[in] slices those before `end` are final; the last one that was final before is among them
  * @param[in] end    never less than before; in the last call the number of all slices
- * @return SN_OK; SN_ERR_MEMORY
  */
-sn_status sn_labeller_add(sn_labeller *labeller, const sn_slices *slices, int64_t end, sn_error *error);
+void sn_labeller_add(sn_labeller *labeller, const sn_slices *slices, int64_t end);
 
 #endif

@@ -1,26 +1,45 @@
 #include "volume/resample.h"
 
 #include <math.h>
+#include <omp.h>
 
 #include "base/memory.h"
 #include "volume/separable.h"
 
-sn_status sn_volume_resample(sn_volume **out, const sn_volume *in, const sn_grid *target, sn_error *error)
+/* Put a slice in its place. */
+static void place(float *out, const float *plane, const sn_separable *plan)
+{
+    for (int64_t h = 0; h < plan->taps[1].target; h++)
+        for (int64_t w = 0; w < plan->taps[2].target; w++)
+            out[h * plan->stride[1] + w * plan->stride[2]] = *plane++;
+}
+
+sn_status sn_volume_resample(sn_volume **out, const sn_volume *in, const sn_grid *target, int threads,
+                             sn_error *error)
 {
     sn_status status;
     sn_separable plan;
     sn_volume *self = NULL;
-    int64_t source_voxels = sn_grid_voxels(&in->grid), target_voxels;
+    float *scratch = NULL;
     *out = NULL;
     SN_TRY(sn_separable_init(&plan, &in->grid, target, true, error));
     SN_TRY(sn_volume_create(&self, target, in->channels, error));
-    target_voxels = sn_grid_voxels(target);
+    const int64_t source_voxels = sn_grid_voxels(&in->grid), target_voxels = sn_grid_voxels(target);
+    const int64_t each = sn_separable_scratch(&plan) + sn_separable_plane(&plan);
+    threads = sn_separable_threads(threads, each);
+    SN_TRY(sn_alloc(&scratch, (size_t)(threads * each), sizeof *scratch, error));
+#pragma omp parallel for collapse(2) num_threads(threads)
     for (int64_t c = 0; c < in->channels; c++)
-        SN_TRY(
-            sn_separable_apply(self->data + c * target_voxels, in->data + c * source_voxels, &plan, error));
+        for (int64_t s = 0; s < sn_separable_slices(&plan); s++) {
+            float *plane = scratch + omp_get_thread_num() * each;
+            sn_separable_slice(plane, in->data + c * source_voxels, 0, &plan, s,
+                               plane + sn_separable_plane(&plan));
+            place(self->data + c * target_voxels + s * plan.stride[0], plane, &plan);
+        }
     *out = self;
     self = NULL;
 done:
+    sn_free(scratch);
     sn_volume_free(self);
     sn_separable_clear(&plan);
     return status;

@@ -14,13 +14,15 @@
  * Resample an image: linear interpolation along each axis; along an axis that becomes coarser by a ratio r >
  * 1 the triangle is r times as wide, which removes what the target grid cannot hold (antialiasing).
  *
- * @param[out] out    caller owns, sn_volume_free; (C,D',H',W') on `target`; NULL on error
- * @param[in]  in     (C,D,H,W)
- * @param[in]  target axes parallel to those of `in`
+ * @param[out] out     caller owns, sn_volume_free; (C,D',H',W') on `target`; NULL on error
+ * @param[in]  in      (C,D,H,W)
+ * @param[in]  target  axes parallel to those of `in`
+ * @param[in]  threads >= 1; the result does not depend on it
  * @return SN_OK; SN_ERR_ARG the axes are not parallel; SN_ERR_MEMORY
  * Source: docs/method.md section 6.
  */
-sn_status sn_volume_resample(sn_volume **out, const sn_volume *in, const sn_grid *target, sn_error *error);
+sn_status sn_volume_resample(sn_volume **out, const sn_volume *in, const sn_grid *target, int threads,
+                             sn_error *error);
 
 /** Resample a label map by its nearest voxel; otherwise as sn_volume_resample. */
 sn_status sn_labelmap_resample(sn_labelmap **out, const sn_labelmap *in, const sn_grid *target,

@@ -80,21 +80,38 @@ done:
     return status;
 }
 
-/* out (before, target, after) from in (before, source, after). */
-static void taps_apply(float *restrict out, const float *restrict in, const sn_taps *self, int64_t before,
-                       int64_t after)
+/* One of the target: out (after) from in (source - origin, after). */
+static void taps_blend(float *restrict out, const float *restrict in, const sn_taps *self, int64_t t,
+                       int64_t origin, int64_t after)
 {
-    for (int64_t b = 0; b < before; b++) {
-        for (int64_t t = 0; t < self->target; t++) {
-            float *row = out + (b * self->target + t) * after;
-            memset(row, 0, (size_t)after * sizeof *row);
-            for (int64_t q = self->start[t]; q < self->start[t + 1]; q++) {
-                int64_t place = b * self->source + self->first[t] - self->origin + q - self->start[t];
-                for (int64_t a = 0; a < after; a++)
-                    row[a] += self->weight[q] * in[place * after + a];
-            }
-        }
+    const int64_t begin = self->start[t], end = self->start[t + 1];
+    if (begin == end)
+        memset(out, 0, (size_t)after * sizeof *out);
+    for (int64_t q = begin; q < end; q++) {
+        const float weight = self->weight[q], *from = in + (self->first[t] + q - begin - origin) * after;
+        for (int64_t a = 0; a < after; a++)
+            out[a] = q == begin ? weight * from[a] : out[a] + weight * from[a];
     }
+}
+
+/* Along H: out (target,W) from in (source,W). */
+static void taps_along_h(float *restrict out, const float *restrict in, const sn_taps *self, int64_t W)
+{
+    for (int64_t t = 0; t < self->target; t++)
+        taps_blend(out + t * W, in, self, t, 0, W);
+}
+
+/* Along W: out (H,target) from in (H,source). */
+static void taps_along_w(float *restrict out, const float *restrict in, const sn_taps *self, int64_t H)
+{
+    for (int64_t h = 0; h < H; h++, in += self->source, out += self->target)
+        for (int64_t t = 0; t < self->target; t++) {
+            const float *from = in + self->first[t] - self->start[t];
+            float sum = 0;
+            for (int64_t q = self->start[t]; q < self->start[t + 1]; q++)
+                sum += self->weight[q] * from[q];
+            out[t] = sum;
+        }
 }
 
 void sn_separable_clear(sn_separable *self)
@@ -103,69 +120,66 @@ void sn_separable_clear(sn_separable *self)
         taps_clear(&self->taps[axis]);
 }
 
-static double growth(const sn_separable *self, int axis)
-{
-    return (double)self->taps[axis].target / (double)self->taps[axis].source;
-}
-
 sn_status sn_separable_init(sn_separable *self, const sn_grid *source, const sn_grid *target, bool antialias,
                             sn_error *error)
 {
     sn_status status;
-    *self = (sn_separable){.order = {0, 1, 2}};
-    SN_TRY(sn_axes_match(self->maps, source, target, error));
+    sn_axis_map maps[3];
+    const int64_t *extent = target->extent, stride[3] = {extent[1] * extent[2], extent[2], 1};
+    *self = (sn_separable){0};
+    SN_TRY(sn_axes_match(maps, source, target, error));
     for (int t = 0; t < 3; t++) {
-        int axis = self->maps[t].axis;
-        self->target[t] = target->extent[t];
-        SN_TRY(taps_init(&self->taps[axis], &self->maps[t], source->extent[axis], target->extent[t],
-                         antialias, error));
+        const int axis = maps[t].axis;
+        SN_TRY(taps_init(&self->taps[axis], &maps[t], source->extent[axis], extent[t], antialias, error));
+        self->stride[axis] = stride[t];
+        if (axis == 0)
+            self->reversed = maps[t].scale < 0;
     }
-    for (int i = 1; i < 3; i++)
-        for (int j = i; j > 0 && growth(self, self->order[j]) < growth(self, self->order[j - 1]); j--) {
-            int swapped = self->order[j];
-            self->order[j] = self->order[j - 1];
-            self->order[j - 1] = swapped;
-        }
 done:
     return status;
 }
 
-/* out, in target order, from `in`, whose axes are still in source order. */
-static void permute(float *out, const float *in, const sn_separable *self)
+/* Whether fewer values remain in between if H goes first. */
+static bool h_first(const sn_separable *self)
 {
-    int64_t stride[3], source_stride[3];
-    source_stride[2] = 1;
-    source_stride[1] = self->taps[2].target;
-    source_stride[0] = self->taps[1].target * self->taps[2].target;
-    for (int t = 0; t < 3; t++)
-        stride[t] = source_stride[self->maps[t].axis];
-    for (int64_t d = 0; d < self->target[0]; d++)
-        for (int64_t h = 0; h < self->target[1]; h++)
-            for (int64_t w = 0; w < self->target[2]; w++)
-                *out++ = in[d * stride[0] + h * stride[1] + w * stride[2]];
+    const sn_taps *h = &self->taps[1], *w = &self->taps[2];
+    return h->target * w->source <= h->source * w->target;
 }
 
-sn_status sn_separable_apply(float *out, const float *in, const sn_separable *self, sn_error *error)
+static int64_t between(const sn_separable *self)
 {
-    sn_status status = SN_OK;
-    float *current = NULL, *next = NULL;
-    int64_t extent[3] = {self->taps[0].source, self->taps[1].source, self->taps[2].source};
-    for (int pass = 0; pass < 3; pass++) {
-        int axis = self->order[pass];
-        int64_t before = 1, after = 1;
-        for (int a = 0; a < axis; a++)
-            before *= extent[a];
-        for (int a = axis + 1; a < 3; a++)
-            after *= extent[a];
-        extent[axis] = self->taps[axis].target;
-        SN_TRY(sn_alloc(&next, (size_t)(before * extent[axis] * after), sizeof *next, error));
-        taps_apply(next, pass == 0 ? in : current, &self->taps[axis], before, after);
-        sn_free(current);
-        current = next;
-        next = NULL;
+    const sn_taps *h = &self->taps[1], *w = &self->taps[2];
+    return h_first(self) ? h->target * w->source : h->source * w->target;
+}
+
+int64_t sn_separable_scratch(const sn_separable *self)
+{
+    return self->taps[1].source * self->taps[2].source + between(self);
+}
+
+int sn_separable_threads(int threads, int64_t floats)
+{
+    return floats * (int64_t)sizeof(float) <= 10 << 20 ? threads : 1;
+}
+
+int64_t sn_separable_end(const sn_separable *self, int64_t slice)
+{
+    const sn_taps *slices = &self->taps[0];
+    int64_t count = slices->start[slice + 1] - slices->start[slice];
+    return count > 0 ? slices->first[slice] + count : 0;
+}
+
+void sn_separable_slice(float *plane, const float *in, int64_t first, const sn_separable *self, int64_t slice,
+                        float *scratch)
+{
+    const sn_taps *h = &self->taps[1], *w = &self->taps[2];
+    float *blended = scratch, *half = scratch + h->source * w->source;
+    taps_blend(blended, in, &self->taps[0], slice, first, h->source * w->source);
+    if (h_first(self)) {
+        taps_along_h(half, blended, h, w->source);
+        taps_along_w(plane, half, w, h->target);
+    } else {
+        taps_along_w(half, blended, w, h->source);
+        taps_along_h(plane, half, h, w->target);
     }
-    permute(out, current, self);
-done:
-    sn_free(current);
-    return status;
 }

@@ -1,5 +1,6 @@
 /**
- * A linear resampling that is done one axis after the other: what sn_volume_resample and a labeller share.
+ * A linear resampling that is done one axis after the other, a slice at a time: what sn_volume_resample and a labeller
+ * share. Slices lie along the first axis of the source; each gives one of the target, along whichever axis that is there.
  */
 #ifndef SN_VOLUME_SEPARABLE_H
 #define SN_VOLUME_SEPARABLE_H
@@ -18,10 +19,9 @@ typedef struct sn_axis_map {
     double scale, offset;
 } sn_axis_map;
 
-/* The weights along one source axis: out[t] = sum of weight[start[t] + q] * in[first[t] - origin + q]. */
+/* The weights along one source axis: out[t] = sum of weight[start[t] + q] * in[first[t] + q]. */
 typedef struct sn_taps {
     int64_t source, target; /* extents */
-    int64_t origin;         /* the source index where `in` begins */
     int64_t *first;         /* (target) */
     int64_t *start;         /* (target + 1) */
     float *weight;
@@ -29,10 +29,9 @@ typedef struct sn_taps {
 
 /* Everything that is the same for all channels. */
 typedef struct sn_separable {
-    sn_axis_map maps[3]; /* by target axis */
-    sn_taps taps[3];     /* by source axis */
-    int order[3];        /* of the source axes: those that shrink most first */
-    int64_t target[3];
+    sn_taps taps[3];   /* by source axis */
+    int64_t stride[3]; /* by source axis: voxels of the target from one index to the next */
+    bool reversed; /* slices of the target come from its end on, as those of the source come from the start */
 } sn_separable;
 
 /**
@@ -57,7 +56,33 @@ sn_status sn_separable_init(sn_separable *self, const sn_grid *source, const sn_
                             sn_error *error);
 void sn_separable_clear(sn_separable *self);
 
-/** One channel: out (D',H',W') on the target grid, from in (D,H,W). SN_ERR_MEMORY. */
-sn_status sn_separable_apply(float *out, const float *in, const sn_separable *self, sn_error *error);
+/** Slices of the target, and voxels in one of them: (H,W), of the source axes. */
+static inline int64_t sn_separable_slices(const sn_separable *self)
+{
+    return self->taps[0].target;
+}
+
+static inline int64_t sn_separable_plane(const sn_separable *self)
+{
+    return self->taps[1].target * self->taps[2].target;
+}
+
+/** Floats of scratch memory to make one. */
+int64_t sn_separable_scratch(const sn_separable *self);
+
+/** Threads that shall do so: all where each needs at most 10 MiB of scratch memory, else one. */
+int sn_separable_threads(int threads, int64_t floats);
+
+/** The end of the slices of the source that a slice of the target needs; 0: it lies outside of them. */
+int64_t sn_separable_end(const sn_separable *self, int64_t slice);
+
+/**
+ * Make one slice of one channel.
+ *
+ * @param[out] plane (H,W)
+ * @param[in]  in    slices of the source from `first` on, those that are needed at least
+ */
+void sn_separable_slice(float *plane, const float *in, int64_t first, const sn_separable *self, int64_t slice,
+                        float *scratch);
 
 #endif

@@ -69,7 +69,7 @@ static void assert_case(const setting *self, const sn_cache *cache, int i)
     CHECK_OK(sn_image_read(&scan, item->images, 1, 1, &error), error);
     CHECK_OK(sn_nifti_read_labelmap(&map, item->label, &error), error);
     CHECK_OK(sn_preprocess_grid(&grid, &self->options.preprocessing, &scan->grid, &error), error);
-    CHECK_OK(sn_preprocess_image(&image, scan, &grid, &error), error);
+    CHECK_OK(sn_preprocess_image(&image, scan, &grid, 1, &error), error);
     CHECK_OK(sn_preprocess_labels(&labels, map, self->dataset->labels, &grid, "", &error), error);
     assert_memory_equal(sn_cache_image(cache, i), image->data, 6 * 6 * 7 * sizeof(float));
     assert_memory_equal(sn_cache_labels(cache, i), labels, 6 * 6 * 7);

@@ -118,7 +118,7 @@ static void z_scores_are_over_non_zero_voxels_and_zero_stays_zero(void **state)
     memcpy(image->data, first, sizeof first);
     memcpy(image->data + 8, second, sizeof second);
     CHECK_OK(sn_grid_box(&boxed, &grid, (const int64_t[]){3, 2, 6}, &error), error);
-    CHECK_OK(sn_preprocess_image(&out, image, &boxed, &error), error);
+    CHECK_OK(sn_preprocess_image(&out, image, &boxed, 1, &error), error);
     assert_int_equal(out->channels, 2);
     static const double mean[2] = {5, 4}, deviation[2] = {2, 6};
     for (int i = 0; i < 2 * 3 * 2 * 6; i++) {
@@ -144,7 +144,7 @@ static void constant_and_empty_channels_become_zero(void **state)
     CHECK_OK(sn_volume_create(&image, &grid, 2, &error), error);
     for (int i = 0; i < 7; i++)
         image->data[i] = 0.1f;
-    CHECK_OK(sn_preprocess_image(&out, image, &grid, &error), error);
+    CHECK_OK(sn_preprocess_image(&out, image, &grid, 1, &error), error);
     for (int i = 0; i < 16; i++)
         assert_true(out->data[i] == 0);
     sn_volume_free(out);
@@ -165,7 +165,7 @@ static void resampling_keeps_the_background_exactly_zero(void **state)
         image->data[i] = d * d + h * h + w * w < 49 ? 100 + (float)(i % 7) : 0;
     }
     CHECK_OK(sn_preprocess_grid(&target, &p, &grid, &error), error);
-    CHECK_OK(sn_preprocess_image(&out, image, &target, &error), error);
+    CHECK_OK(sn_preprocess_image(&out, image, &target, 1, &error), error);
     double sum = 0, square = 0;
     int used = 0;
     for (int i = 0; i < 8000; i++) {

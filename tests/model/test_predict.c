@@ -250,7 +250,7 @@ static void a_prediction_is_that_of_the_network_as_trained(void **state)
     draw_statistics(&model);
     sn_labelmap *labels = predict(&model, image, 0, 1, NULL);
     CHECK_OK(sn_preprocess_grid(&grid, &model.preprocessing, &image->grid, &error), error);
-    CHECK_OK(sn_preprocess_image(&input, image, &grid, &error), error);
+    CHECK_OK(sn_preprocess_image(&input, image, &grid, 1, &error), error);
     assert_int_equal(sn_grid_voxels(&grid), voxels);
     float *p = probabilities_of(&model, input);
     for (int64_t v = 0; v < voxels; v++) {

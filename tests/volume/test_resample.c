@@ -36,7 +36,7 @@ static sn_volume *resampled(const sn_volume *in, const sn_grid *target)
 {
     sn_error error = SN_ERROR_INIT;
     sn_volume *out;
-    if (sn_volume_resample(&out, in, target, &error) != SN_OK)
+    if (sn_volume_resample(&out, in, target, 2, &error) != SN_OK)
         fail_msg("%s", error.text);
     return out;
 }
@@ -295,7 +295,8 @@ static sn_labelmap *labelled(const sn_volume *field, const int32_t values[], con
     size_t bytes = (size_t)(field->channels * slices.depth * plane) * sizeof(float);
     assert_non_null(slices.data = malloc(bytes));
     assert_int_equal(sn_labelmap_create(&labels, target, NULL), SN_OK);
-    if (sn_labeller_create(&labeller, labels, &field->grid, values, field->channels, &error) != SN_OK)
+    if (sn_labeller_create(&labeller, labels, &field->grid, values, field->channels, few % 3 + 1, &error) !=
+        SN_OK)
         fail_msg("%s", error.text);
     for (int64_t final = 0; final < depth;) {
         slices.first = final - 1;
@@ -305,7 +306,7 @@ static sn_labelmap *labelled(const sn_volume *field, const int32_t values[], con
             for (int64_t d = slices.first < 0 ? 0 : slices.first; d < final; d++)
                 memcpy(slices.data + (c * slices.depth + d - slices.first) * plane,
                        field->data + (c * depth + d) * plane, (size_t)plane * sizeof(float));
-        assert_int_equal(sn_labeller_add(labeller, &slices, final, NULL), SN_OK);
+        sn_labeller_add(labeller, &slices, final);
     }
     sn_labeller_free(labeller);
     free(slices.data);
@@ -416,16 +417,16 @@ static void grids_that_are_not_parallel_are_refused(void **state)
     sn_volume *in = volume_of(&source, 1), *out;
     sn_labelmap *labels, *moved;
     sn_labeller *labeller;
-    assert_int_equal(sn_volume_resample(&out, in, &target, &error), SN_ERR_ARG);
+    assert_int_equal(sn_volume_resample(&out, in, &target, 2, &error), SN_ERR_ARG);
     assert_null(out);
     assert_non_null(strstr(error.text, "not parallel"));
     assert_int_equal(sn_labelmap_create(&labels, &source, NULL), SN_OK);
     assert_int_equal(sn_labelmap_resample(&moved, labels, &target, NULL), SN_ERR_ARG);
     labels->grid = target;
-    assert_int_equal(sn_labeller_create(&labeller, labels, &source, (const int32_t[]){0}, 1, NULL),
+    assert_int_equal(sn_labeller_create(&labeller, labels, &source, (const int32_t[]){0}, 1, 1, NULL),
                      SN_ERR_ARG);
     assert_null(labeller);
-    assert_int_equal(sn_volume_resample(&out, in, &nearly, NULL), SN_OK); /* what 32-bit headers leave */
+    assert_int_equal(sn_volume_resample(&out, in, &nearly, 2, NULL), SN_OK); /* what 32-bit headers leave */
     sn_volume_free(out);
     sn_volume_free(in);
     sn_labelmap_free(labels);
