@@ -60,7 +60,8 @@ static sn_status case_key(char key[SN_HASH_TEXT], const sn_cache_options *option
     sn_status status = sn_hash_begin(&hash, error);
     if (status != SN_OK)
         return status;
-    sn_hash_add_text(hash, "segnas3d case 1 data %s case %s", options->fingerprint, item->name);
+    sn_hash_add_text(hash, "segnas3d case %d data %s case %s", SN_PREPROCESS_REVISION, options->fingerprint,
+                     item->name);
     sn_hash_add_text(hash, "spacing %a size %" PRId64 " %" PRId64 " %" PRId64 " channels %d", p->spacing_mm,
                      p->size[0], p->size[1], p->size[2], p->channels);
     sn_hash_end(hash, key);

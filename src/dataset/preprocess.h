@@ -16,6 +16,9 @@
 
 enum { SN_CLASSES_MAX = 255 }; /* class indices are stored as uint8_t */
 
+/* Raised where the same image comes to give other bits: then what was made of earlier ones is not taken for theirs. */
+enum { SN_PREPROCESS_REVISION = 2 };
+
 typedef struct sn_preprocessing {
     double spacing_mm; /* isotropic */
     int64_t size[3];   /* D,H,W of the box, voxels */

@@ -129,14 +129,13 @@ static int64_t slices_at_once(const sn_tiling *tiles)
 typedef struct memory_need {
     int64_t network; /* on the device */
     int64_t
-        fixed; /* the model, the image as it is and on the network's grid, the label map; and the larger of */
-    int64_t resampling;
-    int64_t labelling; /* probabilities and tiles */
+        fixed; /* the model, the image as it is and on the network's grid, the label map and what makes it */
+    int64_t tiles; /* probabilities and tiles */
 } memory_need;
 
 static int64_t image_need(const memory_need *need)
 {
-    return need->fixed + need->labelling;
+    return need->fixed + need->tiles;
 }
 
 static sn_status plan_network(memory_need *need, const network *of, const sn_tiling *tiles,
@@ -160,13 +159,13 @@ static sn_status plan_all(memory_need *need, const network *of, const sn_tiling 
 {
     sn_status status;
     const int64_t voxels = sn_grid_voxels(image), resampled = sn_grid_voxels(grid), bytes = sizeof(float);
-    int64_t values = of->classes * slices_at_once(tiles) * grid->extent[1] * grid->extent[2];
+    int64_t labeller, values = of->classes * slices_at_once(tiles) * grid->extent[1] * grid->extent[2];
     if (sn_tiling_count(tiles) > 1)
         values += (of->channels + of->classes) * sn_tiling_voxels(tiles);
     SN_TRY(plan_network(need, of, tiles, backend, device, error));
-    SN_TRY(sn_labeller_bytes(&need->labelling, grid, image, error));
-    need->fixed += (of->channels * (voxels + resampled) + voxels) * bytes;
-    need->labelling += values * bytes;
+    SN_TRY(sn_labeller_bytes(&labeller, grid, image, error));
+    need->fixed += (of->channels * (voxels + resampled) + voxels) * bytes + labeller;
+    need->tiles = values * bytes;
 done:
     return status;
 }
@@ -234,7 +233,7 @@ static bool make_smaller(sn_tiling *tiles, const sn_predictor *self, const memor
     for (int a = 1; a < 3; a++)
         longest = tiles->tile[a] > tiles->tile[longest] ? a : longest;
     bool fewer =
-        sn_device_is_gpu(self->options.device) ? network_fits(self, need) : need->labelling > need->network;
+        sn_device_is_gpu(self->options.device) ? network_fits(self, need) : need->tiles > need->network;
     return (fewer && sn_tiling_halve(tiles, 0)) || sn_tiling_halve(tiles, longest);
 }
 
@@ -341,6 +340,12 @@ static void prediction_clear(prediction *p)
     sn_labelmap_free(p->labels);
 }
 
+/* To read the next image while the network is still there: half of the budget. */
+static bool leaves_room(const sn_predictor *self, const sn_prediction_memory *memory)
+{
+    return sn_device_is_gpu(self->options.device) || is_within(2 * memory->network, self->options.memory);
+}
+
 sn_status sn_predict(sn_labelmap **labels, sn_prediction_info *info, sn_predictor *self,
                      const sn_volume *image, const sn_progress *progress, sn_error *error)
 {
@@ -372,6 +377,8 @@ sn_status sn_predict(sn_labelmap **labels, sn_prediction_info *info, sn_predicto
     p.labels = NULL;
     if (info != NULL)
         *info = about;
+    if (!leaves_room(self, &about.memory))
+        unbind(self);
 done:
     prediction_clear(&p);
     return status;

@@ -27,8 +27,10 @@ typedef struct sn_predictor_options {
 
 /* What a prediction takes, in bytes; the program itself and up to 20 MiB for each thread come on top. */
 typedef struct sn_prediction_memory {
-    int64_t network; /* on the device: weights and tensors; they stay there for the next image */
-    int64_t image;   /* of the machine's memory: the model, images, probabilities and label map */
+    int64_t
+        network; /* on the device: weights and tensors; they stay for the next image where they take up to half of
+                        the processor's budget */
+    int64_t image; /* of the machine's memory: the model, images, probabilities and label map */
 } sn_prediction_memory;
 
 typedef struct sn_prediction_info {

@@ -198,6 +198,7 @@ sn_status sn_task_key(char key[SN_HASH_TEXT], const sn_task *task, const sn_task
     json_object_del(json_object_get(all, "split"), sn_split_part_name(SN_TESTING));
     json_object_set(all, "options", options);
     json_object_set_new(all, "network", json_string(network));
+    json_object_set_new(all, "preprocessing_revision", json_integer(SN_PREPROCESS_REVISION));
     text = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
     if (text == NULL)
         status = sn_error_set(error, SN_ERR_MEMORY, "out of memory: a key");

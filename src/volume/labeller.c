@@ -43,7 +43,7 @@ sn_status sn_labeller_create(sn_labeller **labeller, sn_labelmap *labels, const 
     self->classes = classes;
     SN_TRY(sn_separable_init(&self->plan, source, &labels->grid, false, error));
     self->each = scratch_of(&self->plan);
-    self->threads = sn_separable_threads(threads, self->each);
+    self->threads = sn_separable_threads(&self->plan, threads, self->each);
     SN_TRY(sn_alloc(&self->scratch, (size_t)(self->threads * self->each), sizeof *self->scratch, error));
     for (int64_t v = 0; v < sn_grid_voxels(&labels->grid); v++)
         labels->data[v] = values[0];

@@ -26,7 +26,7 @@ sn_status sn_volume_resample(sn_volume **out, const sn_volume *in, const sn_grid
     SN_TRY(sn_volume_create(&self, target, in->channels, error));
     const int64_t source_voxels = sn_grid_voxels(&in->grid), target_voxels = sn_grid_voxels(target);
     const int64_t each = sn_separable_scratch(&plan) + sn_separable_plane(&plan);
-    threads = sn_separable_threads(threads, each);
+    threads = sn_separable_threads(&plan, threads, each);
     SN_TRY(sn_alloc(&scratch, (size_t)(threads * each), sizeof *scratch, error));
 #pragma omp parallel for collapse(2) num_threads(threads)
     for (int64_t c = 0; c < in->channels; c++)

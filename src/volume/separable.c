@@ -80,15 +80,15 @@ done:
     return status;
 }
 
-/* One of the target: out (after) from in (source - origin, after). */
+/* One of the target: out (after) from in (source, after), from index `first` on. */
 static void taps_blend(float *restrict out, const float *restrict in, const sn_taps *self, int64_t t,
-                       int64_t origin, int64_t after)
+                       int64_t first, int64_t after)
 {
     const int64_t begin = self->start[t], end = self->start[t + 1];
     if (begin == end)
         memset(out, 0, (size_t)after * sizeof *out);
     for (int64_t q = begin; q < end; q++) {
-        const float weight = self->weight[q], *from = in + (self->first[t] + q - begin - origin) * after;
+        const float weight = self->weight[q], *from = in + (self->first[t] + q - begin - first) * after;
         for (int64_t a = 0; a < after; a++)
             out[a] = q == begin ? weight * from[a] : out[a] + weight * from[a];
     }
@@ -106,10 +106,10 @@ static void taps_along_w(float *restrict out, const float *restrict in, const sn
 {
     for (int64_t h = 0; h < H; h++, in += self->source, out += self->target)
         for (int64_t t = 0; t < self->target; t++) {
-            const float *from = in + self->first[t] - self->start[t];
+            const int64_t begin = self->start[t];
             float sum = 0;
-            for (int64_t q = self->start[t]; q < self->start[t + 1]; q++)
-                sum += self->weight[q] * from[q];
+            for (int64_t q = begin; q < self->start[t + 1]; q++)
+                sum += self->weight[q] * in[self->first[t] + q - begin];
             out[t] = sum;
         }
 }
@@ -157,9 +157,11 @@ int64_t sn_separable_scratch(const sn_separable *self)
     return self->taps[1].source * self->taps[2].source + between(self);
 }
 
-int sn_separable_threads(int threads, int64_t floats)
+int sn_separable_threads(const sn_separable *self, int threads, int64_t floats)
 {
-    return floats * (int64_t)sizeof(float) <= 10 << 20 ? threads : 1;
+    const int64_t most = threads * (10LL << 20) / (floats * (int64_t)sizeof(float));
+    const int64_t useful = most < sn_separable_slices(self) ? most : sn_separable_slices(self);
+    return useful < 1 ? 1 : useful < threads ? (int)useful : threads;
 }
 
 int64_t sn_separable_end(const sn_separable *self, int64_t slice)

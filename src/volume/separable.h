@@ -70,8 +70,9 @@ static inline int64_t sn_separable_plane(const sn_separable *self)
 /** Floats of scratch memory to make one. */
 int64_t sn_separable_scratch(const sn_separable *self);
 
-/** Threads that shall do so: all where each needs at most 10 MiB of scratch memory, else one. */
-int sn_separable_threads(int threads, int64_t floats);
+/** Threads that shall do so, each with `floats` of scratch memory: at most one for each slice, and so few that those
+ * beside the first one take no more than 10 MiB for each of `threads`. At least 1. */
+int sn_separable_threads(const sn_separable *self, int threads, int64_t floats);
 
 /** The end of the slices of the source that a slice of the target needs; 0: it lies outside of them. */
 int64_t sn_separable_end(const sn_separable *self, int64_t slice);

@@ -370,18 +370,55 @@ static void a_prediction_is_the_argmax_of_linear_interpolation(void **state)
     sn_volume_free(field);
 }
 
-/* In any order of axes, both ways round, coarser and finer. */
+/* A grid, and others in any order of axes, both ways round, coarser and finer. */
+static const double affines[5][3][4] = {
+    {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}},
+    {{0.4, 0, 0, 0}, {0, 0.7, 0, 0}, {0, 0, 0.9, 0}},
+    {{0, 0, 0.8, -1}, {0, -0.7, 0, 17}, {0.5, 0, 0, -1}},
+    {{0, 0.8, 0, 0}, {0, 0, -0.8, 17}, {-0.5, 0, 0, 21.2}},
+    {{0.45, 0, 0, 0}, {0, 0.75, 0, 0}, {0, 0, -3, 45}},
+};
+
+/* Also with several channels and threads, against the filter itself. */
+static void any_order_of_axes_is_resampled(void **state)
+{
+    (void)state;
+    sn_random random = sn_random_begin(6, SN_RANDOM_TEST, 0);
+    sn_grid source = grid_of(21, 17, 19, affines[0]);
+    sn_volume *in = volume_of(&source, 2), *out, *again;
+    int64_t voxels = sn_grid_voxels(&source);
+    for (int64_t v = 0; v < 2 * voxels; v++)
+        in->data[v] = (float)sn_random_uniform(&random);
+    for (int a = 1; a < 5; a++) {
+        sn_grid target = grid_of(16, 14, 18, affines[a]);
+        double map[3][4], radius[3] = {1, 1, 1};
+        sn_grid_map(map, &target, &source);
+        for (int s = 0; s < 3; s++)
+            for (int t = 0; t < 3; t++)
+                radius[s] = fmax(radius[s], fabs(map[s][t]));
+        assert_int_equal(sn_volume_resample(&out, in, &target, 1, NULL), SN_OK);
+        assert_int_equal(sn_volume_resample(&again, in, &target, 3, NULL), SN_OK);
+        int64_t count = sn_grid_voxels(&target), inside = 0;
+        assert_memory_equal(out->data, again->data, (size_t)(2 * count) * sizeof(float));
+        for (int64_t v = 0; v < 2 * count; v++) {
+            double place[3];
+            sn_volume one = {.grid = source, .channels = 1, .data = in->data + v / count * voxels};
+            place_of(place, &source, &target, v % count);
+            double expected = filtered(&one, place, radius);
+            inside += expected != 0;
+            assert_true(fabs(out->data[v] - expected) < 1e-5);
+        }
+        assert_true(inside > count / 20);
+        sn_volume_free(out);
+        sn_volume_free(again);
+    }
+    sn_volume_free(in);
+}
+
 static void labels_do_not_depend_on_how_many_slices_come_at_once(void **state)
 {
     (void)state;
     static const int32_t values[3] = {0, 3, 9};
-    static const double affines[5][3][4] = {
-        {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}},
-        {{0.4, 0, 0, 0}, {0, 0.7, 0, 0}, {0, 0, 0.9, 0}},
-        {{0, 0, 0.8, -1}, {0, -0.7, 0, 17}, {0.5, 0, 0, -1}},
-        {{0, 0.8, 0, 0}, {0, 0, -0.8, 17}, {-0.5, 0, 0, 21.2}},
-        {{0.45, 0, 0, 0}, {0, 0.75, 0, 0}, {0, 0, -3, 45}},
-    };
     sn_random random = sn_random_begin(5, SN_RANDOM_TEST, 0);
     sn_grid network = grid_of(21, 17, 19, affines[0]);
     sn_volume *field = volume_of(&network, 3);
@@ -445,6 +482,7 @@ int main(void)
         cmocka_unit_test(an_image_ends_at_the_outer_faces_of_its_voxels),
         cmocka_unit_test(a_one_hot_field_gives_its_labels_back),
         cmocka_unit_test(a_prediction_is_the_argmax_of_linear_interpolation),
+        cmocka_unit_test(any_order_of_axes_is_resampled),
         cmocka_unit_test(labels_do_not_depend_on_how_many_slices_come_at_once),
         cmocka_unit_test(grids_that_are_not_parallel_are_refused),
     };
