@@ -278,6 +278,20 @@ static sn_status outputs_check(const subjects *all, const char *folder, sn_error
 
 /* ---- the command ---- */
 
+/* An error that is this image's own; the others can still be segmented. */
+static bool is_of_image(sn_status status)
+{
+    return status == SN_ERR_INPUT || status == SN_ERR_MEMORY;
+}
+
+/* What the predictor says, which knows no names of images. */
+static sn_status name_image(const subject *self, sn_status status, sn_error *error)
+{
+    const sn_error said = *error;
+    return is_of_image(status) ? sn_error_set(error, status, "%s: %.900s", self->paths[0], said.text)
+                               : status;
+}
+
 static sn_status predict_subject(const subject *self, sn_predictor *predictor, const sn_model *model,
                                  const char *folder, sn_error *error)
 {
@@ -287,7 +301,8 @@ static sn_status predict_subject(const subject *self, sn_predictor *predictor, c
     sn_prediction_info info;
     char *path = NULL;
     SN_TRY(sn_image_read(&image, self->paths, self->path_count, model->preprocessing.channels, error));
-    SN_TRY(sn_predict(&labels, &info, predictor, image, NULL, error));
+    status = sn_predict(&labels, &info, predictor, image, NULL, error);
+    SN_TRY(name_image(self, status, error));
     if (info.tiles > 1)
         sn_log(SN_LOG_INFO, "%s: too large for the memory budget; done in %d overlapping tiles of %dx%dx%d",
                self->name, info.tiles, (int)info.tile[0], (int)info.tile[1], (int)info.tile[2]);
@@ -298,12 +313,6 @@ done:
     sn_labelmap_free(labels);
     sn_free(path);
     return status;
-}
-
-/* An error that is this image's own; the others can still be segmented. */
-static bool is_of_image(sn_status status)
-{
-    return status == SN_ERR_INPUT || status == SN_ERR_MEMORY;
 }
 
 static sn_status predict_all(cli_context *context, const subjects *all, sn_predictor *predictor,

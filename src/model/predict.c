@@ -216,13 +216,12 @@ static sn_status too_large(const sn_predictor *self, const sn_tiling *tiles, con
     bool gpu = sn_device_is_gpu(options->device), host = network_fits(self, need);
     int64_t needed = (gpu && host ? 0 : need->network) + (gpu && !host ? 0 : image_need(need));
     int64_t budget = host ? options->host_memory : options->memory;
-    return sn_error_set(error, SN_ERR_MEMORY,
-                        "%s: an image of %dx%dx%d voxels needs %.0f MiB even in tiles of %dx%dx%d, and the "
-                        "%s is %.0f MiB; %s",
-                        self->source, (int)extent[0], (int)extent[1], (int)extent[2], (double)needed / 0x1p20,
-                        (int)tile[0], (int)tile[1], (int)tile[2],
-                        host ? "share of this machine's memory" : "budget", (double)budget / 0x1p20,
-                        host ? "use one that has more" : "raise --memory");
+    return sn_error_set(
+        error, SN_ERR_MEMORY,
+        "its %dx%dx%d voxels need %.0f MiB with %s even in tiles of %dx%dx%d, and the %s is %.0f MiB; %s",
+        (int)extent[0], (int)extent[1], (int)extent[2], (double)needed / 0x1p20, self->source, (int)tile[0],
+        (int)tile[1], (int)tile[2], host ? "share of this machine's memory" : "budget",
+        (double)budget / 0x1p20, host ? "use one that has more" : "raise --memory");
 }
 
 /* Fewer slices at once where their probabilities are what does not fit, or needs more than the network; else the longest

@@ -108,6 +108,11 @@ expect 2 'segnas3d: long.safetensors.part: *' $long --seed 2
 error_is_one_line
 [ -e long.safetensors.part/checkpoint ] || fail 'the state of an interrupted training was lost'
 
+# An image that does not fit is named, and leaves nothing.
+expect 1 "segnas3d: $templates/ch2.nii.gz: its * voxels need * MiB with one.safetensors even in tiles of *; raise --memory" \
+    predict one.safetensors $templates/ch2.nii.gz -o tight --memory 1M
+[ ! -e tight ] || fail 'a prediction that does not fit left files'
+
 # Predictions on the images' own grids, the same of both models.
 expect 0 '*' predict one.safetensors data --split test -o first
 expect 0 '*' predict two.safetensors data --split test -o second --threads 2
