@@ -1,6 +1,6 @@
 /**
  * A linear resampling that is done one axis after the other, a slice at a time: what sn_volume_resample and a labeller
- * share. Slices lie along the first axis of the source; each gives one of the target, along whichever axis that is there.
+ * share. Slices lie along the first axis of the source; those of the target along whichever axis that is there.
  */
 #ifndef SN_VOLUME_SEPARABLE_H
 #define SN_VOLUME_SEPARABLE_H
@@ -31,7 +31,7 @@ typedef struct sn_taps {
 typedef struct sn_separable {
     sn_taps taps[3];   /* by source axis */
     int64_t stride[3]; /* by source axis: voxels of the target from one index to the next */
-    bool reversed; /* slices of the target come from its end on, as those of the source come from the start */
+    bool reversed; /* slices of the target come from its end on, as those of the source do from the start */
 } sn_separable;
 
 /**

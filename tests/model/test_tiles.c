@@ -88,8 +88,8 @@ static void a_tile_s_middle_counts_most(void **state)
     const float *second = tiles.weight[0] + 32;
     assert_int_equal(tiles.count[0], 3); /* from 0, 16 and 32 on */
     assert_true(second[15] > 0.99F && second[0] < 0.01F);
-    assert_true(fabsf(second[7] + second[8] - 1) <
-                1e-6F); /* as far from the first one's middle as from its own */
+    /* Half way between the first one's middle and its own. */
+    assert_true(fabsf(second[7] + second[8] - 1) < 1e-6F);
     sn_tiling_clear(&tiles);
 }
 
