@@ -26,6 +26,7 @@ struct sn_program {
     sn_conv_plan **plans; /* one an operation; NULL where it is no convolution */
     char *scratch;        /* scratch_bytes for each thread */
     size_t scratch_bytes;
+    sn_cpu_share *shares; /* one a thread */
 };
 
 static sn_status cpu_open(sn_device **device, const sn_device_options *options, sn_error *error)
@@ -121,6 +122,7 @@ static void cpu_program_free(sn_device *device, sn_program *program)
     sn_free(program->calls);
     sn_free(program->ops);
     sn_free(program->scratch);
+    sn_free(program->shares);
     sn_free(program);
 }
 
@@ -193,7 +195,9 @@ static sn_status cpu_program_create(sn_device *device, sn_program **program, con
     SN_TRY(sn_alloc(&made->plans, (size_t)op_count, sizeof *made->plans, error));
     SN_TRY(plan_calls(device, made, buffers, error));
     SN_TRY(sn_alloc(&made->scratch, (size_t)device->threads, made->scratch_bytes, error));
+    SN_TRY(sn_alloc(&made->shares, (size_t)device->threads, sizeof *made->shares, error));
     for (int i = 0; i < op_count; i++) {
+        made->calls[i].shares = made->shares;
         made->calls[i].scratch = made->scratch;
         made->calls[i].scratch_bytes = made->scratch_bytes;
     }

@@ -5,7 +5,14 @@
 #ifndef SN_BACKEND_CPU_KERNELS_H
 #define SN_BACKEND_CPU_KERNELS_H
 
+#include <stdatomic.h>
+
 #include "backend/op.h"
+
+/* What is left of a thread's share of the units of work, its first and its end; in a line of the cache for itself. */
+typedef struct sn_cpu_share {
+    _Alignas(64) _Atomic uint64_t left; /* first << 32 | end */
+} sn_cpu_share;
 
 /* One operation with its operands in memory, as a kernel sees it. */
 typedef struct sn_cpu_call {
@@ -16,6 +23,7 @@ typedef struct sn_cpu_call {
     void *workspace;  /* sn_cpu_workspace(op) bytes, shared by all threads */
     char *scratch;    /* scratch_bytes for each thread */
     size_t scratch_bytes;
+    sn_cpu_share *shares; /* one a thread */
     int threads;
 } sn_cpu_call;
 
@@ -24,7 +32,7 @@ typedef struct sn_cpu_call {
 typedef void sn_cpu_kernel(const sn_cpu_call *call);
 
 /* Raised where kernels come to give other bits: then what earlier ones computed is not taken for theirs. */
-#define SN_CPU_REVISION "4"
+#define SN_CPU_REVISION "5"
 
 typedef struct sn_cpu_kernels {
     const char *isa;  /* "avx512", "avx2", "portable" */

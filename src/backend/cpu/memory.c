@@ -9,6 +9,12 @@ static size_t loss_workspace(const sn_tensor_desc *scores)
     return sums + (size_t)(2 * voxels) * sizeof(float);
 }
 
+/* `count` sums over each chunk of each channel of an image. */
+static size_t chunk_sums(const sn_tensor_desc *x, int64_t count)
+{
+    return (size_t)(count * x->shape[1] * sn_cpu_chunks(sn_tensor_voxels(x))) * sizeof(double);
+}
+
 size_t sn_cpu_workspace(const sn_op *op)
 {
     const sn_tensor_desc *x = &op->inputs[0].desc;
@@ -19,6 +25,12 @@ size_t sn_cpu_workspace(const sn_op *op)
         return sn_conv_workspace(op);
     case SN_OP_LOSS:
         return loss_workspace(x);
+    case SN_OP_BIAS_BACKWARD:
+    case SN_OP_PRELU_BACKWARD:
+        return chunk_sums(x, 1);
+    case SN_OP_BATCHNORM:
+    case SN_OP_BATCHNORM_BACKWARD:
+        return chunk_sums(x, 2);
     case SN_OP_OVERLAP:
         return (size_t)(x->shape[0] * x->shape[1] * 3) * sizeof(int64_t);
     default:

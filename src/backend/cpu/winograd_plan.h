@@ -141,7 +141,7 @@ static inline int64_t sn_winograd_deep_rows(const sn_winograd_plan *plan)
     return plan->in_channels < SN_WINOGRAD_ROWS ? plan->in_channels : SN_WINOGRAD_ROWS;
 }
 
-/** Units of work: of each image, phase along D, phase along H, layers and rows of tiles. */
+/** Units of work: of each image, layers and rows of tiles, phase along D, phase along H. */
 static inline int64_t sn_winograd_units(const sn_winograd_plan *plan)
 {
     return plan->images * plan->dilation * plan->dilation * plan->units_z * plan->units_y;

@@ -81,19 +81,20 @@ void SN_CPU_RUN(overlap)(const sn_cpu_call *call)
     for (int64_t unit = 0; unit < shape[0] * sn_cpu_chunks(voxels); unit++) {
         float *scores = sn_cpu_thread_scratch(call);
         int64_t *own = (int64_t *)(scores + channels * BLOCK);
-        sn_cpu_span s = sn_cpu_span_of(unit, voxels);
+        int64_t chunks = sn_cpu_chunks(voxels), image = unit / chunks;
+        sn_cpu_span s = sn_cpu_chunk_of(image, voxels, unit % chunks);
         memset(own, 0, (size_t)channels * 3 * sizeof *own);
         for (int64_t voxel = s.begin; voxel < s.begin + s.count; voxel += BLOCK) {
             int32_t best[BLOCK];
             int count = sn_cpu_block_count(s.begin + s.count, voxel);
-            const float *first = (const float *)call->in[0] + s.channel * (channels - 1) * voxels + voxel;
+            const float *first = (const float *)call->in[0] + image * (channels - 1) * voxels + voxel;
             sn_cpu_gather_classes(scores, first, voxels, channels, count);
             find_best(best, scores, channels);
             count_overlap(own, (const uint8_t *)call->in[1] + voxel, best, count);
         }
         for (int64_t i = 0; i < channels * 3; i++)
 #pragma omp atomic
-            counts[s.channel * channels * 3 + i] += own[i];
+            counts[image * channels * 3 + i] += own[i];
     }
     for (int64_t i = 0; i < cells; i++)
         ((double *)call->out[0])[i] = (double)counts[i];

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "backend/cpu/kernels/run.h"
+#include "backend/cpu/kernels/share.h"
 
 enum { BLOCK = SN_CPU_CLASS_BLOCK, BLOCK_VECTORS = BLOCK / LANES };
 

@@ -3,6 +3,7 @@
 #include "backend/cpu/kernels/conv_deep.h"
 #include "backend/cpu/kernels/conv_strided.h"
 #include "backend/cpu/kernels/conv_tile.h"
+#include "backend/cpu/kernels/share.h"
 #include "backend/cpu/kernels/winograd_run.h"
 
 /* One pass of a convolution, and how its output channels are cut into blocks and groups of blocks. */
@@ -164,13 +165,13 @@ static void run_direct(const sn_cpu_call *call)
             for (int64_t block = 0; block < job.blocks; block++)
                 for (int64_t i = 0; i < plan->in_channels; i++)
                     pack_weights(&job, block, i);
-#pragma omp for collapse(2) schedule(dynamic)
-            for (int64_t t = 0; t < tiles; t++)
-                for (int64_t g = 0; g < job.groups; g++) {
-                    sn_conv_tile tile = sn_conv_tile_of(job.pass, t);
-                    run_unit(&job, &tile, sn_conv_split(job.blocks, job.groups, g),
-                             sn_conv_split(job.blocks, job.groups, g + 1), scratch);
-                }
+            sn_cpu_share_out(call, tiles * job.groups);
+            for (int64_t unit; sn_cpu_take(call, &unit);) {
+                sn_conv_tile tile = sn_conv_tile_of(job.pass, unit / job.groups);
+                int64_t group = unit % job.groups;
+                run_unit(&job, &tile, sn_conv_split(job.blocks, job.groups, group),
+                         sn_conv_split(job.blocks, job.groups, group + 1), scratch);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/cpu/kernels/conv_strided.h"
+#include "backend/cpu/kernels/share.h"
 #include "backend/cpu/kernels/shuffle.h"
 
 enum {
@@ -233,13 +234,13 @@ void SN_CPU_NAME(sn_strided_backward_data)(const sn_cpu_call *call, const sn_str
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < channels; i++)
             pack_weights(&job, call->in[1], i);
-#pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t u = 0; u < units; u++)
-            for (int64_t g = 0; g < groups; g++) {
-                own.first_channel = sn_conv_split(channels, groups, g);
-                own.end_channel = sn_conv_split(channels, groups, g + 1);
-                run_unit(&own, sn_conv_split(chunks, units, u), sn_conv_split(chunks, units, u + 1));
-            }
+        sn_cpu_share_out(call, units * groups);
+        for (int64_t u; sn_cpu_take(call, &u);) {
+            own.first_channel = sn_conv_split(channels, groups, u % groups);
+            own.end_channel = sn_conv_split(channels, groups, u % groups + 1);
+            run_unit(&own, sn_conv_split(chunks, units, u / groups),
+                     sn_conv_split(chunks, units, u / groups + 1));
+        }
 #pragma omp for schedule(static)
         for (int64_t c = 0; c < (odd ? plan->images * channels : 0); c++)
             clear_rest(plan, job.dx + c * in[0] * in[1] * in[2]);

@@ -6,6 +6,7 @@
 #include "backend/cpu/kernels/conv_strided.h"
 #include "backend/cpu/kernels/conv_sums.h"
 #include "backend/cpu/kernels/lanes.h"
+#include "backend/cpu/kernels/share.h"
 
 /* Vectors of output channels that are summed beside each other, at most. */
 #if LANES == 16
@@ -146,14 +147,13 @@ void SN_CPU_NAME(sn_strided_backward_weights)(const sn_cpu_call *call, const sn_
     const int64_t groups = choose_groups(plan, blocks, call->threads);
 #pragma omp parallel num_threads(call->threads)
     {
-#pragma omp for collapse(3) schedule(dynamic)
-        for (int64_t p = 0; p < plan->partials; p++)
-            for (int64_t b = 0; b < blocks; b++)
-                for (int64_t g = 0; g < groups; g++) {
-                    sn_lane_block block = sn_lane_block_of(plan->out_channels, blocks, b);
-                    run_unit(call, plan, p, &block, sn_conv_split(plan->in_channels, groups, g),
-                             sn_conv_split(plan->in_channels, groups, g + 1));
-                }
+        sn_cpu_share_out(call, plan->partials * blocks * groups);
+        for (int64_t unit; sn_cpu_take(call, &unit);) {
+            sn_lane_block block = sn_lane_block_of(plan->out_channels, blocks, unit / groups % blocks);
+            run_unit(call, plan, unit / groups / blocks, &block,
+                     sn_conv_split(plan->in_channels, groups, unit % groups),
+                     sn_conv_split(plan->in_channels, groups, unit % groups + 1));
+        }
         sn_conv_add_partials(call->out[0], call->workspace, plan->partials,
                              TAPS * plan->in_channels * plan->out_channels);
     }

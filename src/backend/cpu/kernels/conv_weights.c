@@ -3,6 +3,7 @@
 #include "backend/cpu/kernels/conv_strided.h"
 #include "backend/cpu/kernels/conv_sums.h"
 #include "backend/cpu/kernels/conv_tile.h"
+#include "backend/cpu/kernels/share.h"
 #include "backend/cpu/kernels/winograd_run.h"
 
 /* A range of output channels, in blocks, by a range of input channels. */
@@ -165,11 +166,10 @@ static void run_direct(const sn_cpu_call *call)
 #pragma omp parallel num_threads(call->threads)
     {
         float *scratch = sn_cpu_thread_scratch(call);
-#pragma omp for collapse(3) schedule(dynamic)
-        for (int64_t p = 0; p < plan->partials; p++)
-            for (int64_t i = 0; i < job.in_blocks; i++)
-                for (int64_t g = 0; g < job.groups; g++)
-                    run_unit(&job, p, g, i, scratch);
+        sn_cpu_share_out(call, plan->partials * job.in_blocks * job.groups);
+        for (int64_t unit; sn_cpu_take(call, &unit);)
+            run_unit(&job, unit / job.groups / job.in_blocks, unit % job.groups,
+                     unit / job.groups % job.in_blocks, scratch);
         if (plan->partials > 1)
             sn_conv_add_partials(job.dw, job.partials, plan->partials, size);
     }

@@ -112,7 +112,7 @@ static void first_pass_block(const image *im, const float *weights, float gamma,
 static void first_pass_chunk(const image *im, const float *weights, float gamma, int64_t chunk,
                              float *scratch)
 {
-    sn_cpu_span s = sn_cpu_span_of(chunk, im->voxels);
+    sn_cpu_span s = sn_cpu_chunk_of(0, im->voxels, chunk);
     sums chunk_sums = sums_of(im->sums + chunk * (3 * im->channels + 1), im->channels);
     vector_sums vectors = {(vd *)(scratch + im->channels * BLOCK), NULL};
     vectors.true_p = vectors.p + im->channels;

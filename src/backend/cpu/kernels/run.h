@@ -28,19 +28,4 @@ static inline void *sn_cpu_thread_scratch(const sn_cpu_call *call)
     return call->scratch + (size_t)omp_get_thread_num() * call->scratch_bytes;
 }
 
-/* The voxels of one chunk of one channel: the unit of work of most kernels. */
-typedef struct sn_cpu_span {
-    int64_t channel; /* n*C + c */
-    int64_t begin;   /* of its first voxel, from the start of the tensor */
-    int64_t count;
-} sn_cpu_span;
-
-static inline sn_cpu_span sn_cpu_span_of(int64_t unit, int64_t voxels)
-{
-    int64_t chunks = sn_cpu_chunks(voxels), first = unit % chunks * SN_CPU_CHUNK;
-    int64_t rest = voxels - first;
-    return (sn_cpu_span){unit / chunks, unit / chunks * voxels + first,
-                         rest < SN_CPU_CHUNK ? rest : SN_CPU_CHUNK};
-}
-
 #endif

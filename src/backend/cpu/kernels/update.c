@@ -1,7 +1,7 @@
 /* What follows the images of a batch: a step of Nadam (Dozat 2016), and running averages; see op.h. */
 #include <math.h>
 
-#include "backend/cpu/kernels/run.h"
+#include "backend/cpu/kernels/share.h"
 
 void SN_CPU_RUN(nadam)(const sn_cpu_call *call)
 {
@@ -11,10 +11,10 @@ void SN_CPU_RUN(nadam)(const sn_cpu_call *call)
     double beta1 = call->op->params.nadam.beta1, beta2 = call->op->params.nadam.beta2;
     float keep1 = (float)beta1, take1 = (float)(1 - beta1), keep2 = (float)beta2, take2 = (float)(1 - beta2);
     float epsilon = (float)call->op->params.nadam.epsilon;
-    int64_t count = sn_tensor_count(&call->op->outputs[0].desc), units = sn_cpu_chunks(count);
-#pragma omp parallel for num_threads(call->threads) schedule(static)
-    for (int64_t unit = 0; unit < units; unit++) {
-        sn_cpu_span s = sn_cpu_span_of(unit, count);
+    int64_t count = sn_tensor_count(&call->op->outputs[0].desc);
+#pragma omp parallel num_threads(call->threads)
+    {
+        sn_cpu_span s = sn_cpu_own_span(0, 1, count);
 #pragma omp simd
         for (int64_t i = s.begin; i < s.begin + s.count; i++) {
             float g = grad[i] * scale;
@@ -32,10 +32,10 @@ void SN_CPU_RUN(average)(const sn_cpu_call *call)
     float *a = call->out[0];
     double share = *(const double *)call->in[1];
     float keep = (float)(1 - share), take = (float)share;
-    int64_t count = sn_tensor_count(&call->op->outputs[0].desc), units = sn_cpu_chunks(count);
-#pragma omp parallel for num_threads(call->threads) schedule(static)
-    for (int64_t unit = 0; unit < units; unit++) {
-        sn_cpu_span s = sn_cpu_span_of(unit, count);
+    int64_t count = sn_tensor_count(&call->op->outputs[0].desc);
+#pragma omp parallel num_threads(call->threads)
+    {
+        sn_cpu_span s = sn_cpu_own_span(0, 1, count);
 #pragma omp simd
         for (int64_t i = s.begin; i < s.begin + s.count; i++)
             a[i] = keep * a[i] + take * x[i];

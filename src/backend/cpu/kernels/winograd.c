@@ -2,6 +2,7 @@
 #include "backend/cpu/kernels/winograd.h"
 #include "backend/cpu/kernels/conv_block.h"
 #include "backend/cpu/kernels/lanes.h"
+#include "backend/cpu/kernels/share.h"
 #include "backend/cpu/kernels/winograd_run.h"
 #include "base/memory.h"
 
@@ -246,20 +247,21 @@ static int64_t choose_groups(const winograd_job *job, int threads)
 }
 
 /* The output channels of one round; for all threads of a parallel region. */
-static void run_round(const winograd_job *job, float *scratch)
+static void run_round(const sn_cpu_call *call, const winograd_job *job)
 {
+    float *scratch = sn_cpu_thread_scratch(call);
     const sn_winograd_plan *plan = job->plan;
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t block = 0; block < job->blocks; block++)
         for (int64_t i = 0; i < plan->in_channels; i += plan->in_block)
             pack_weights(job, block, i, scratch);
-#pragma omp for collapse(2) schedule(dynamic)
-    for (int64_t u = 0; u < sn_winograd_units(plan); u++)
-        for (int64_t g = 0; g < job->groups; g++) {
-            winograd_unit unit = winograd_unit_of(plan, u);
-            run_unit(job, &unit, sn_conv_split(job->blocks, job->groups, g),
-                     sn_conv_split(job->blocks, job->groups, g + 1), scratch);
-        }
+    sn_cpu_share_out(call, sn_winograd_units(plan) * job->groups);
+    for (int64_t u; sn_cpu_take(call, &u);) {
+        winograd_unit unit = winograd_unit_of(plan, u / job->groups);
+        int64_t group = u % job->groups;
+        run_unit(job, &unit, sn_conv_split(job->blocks, job->groups, group),
+                 sn_conv_split(job->blocks, job->groups, group + 1), scratch);
+    }
 }
 
 void SN_CPU_NAME(sn_winograd_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan)
@@ -273,6 +275,6 @@ void SN_CPU_NAME(sn_winograd_conv3d)(const sn_cpu_call *call, const sn_winograd_
         job.blocks = sn_conv_parts(job.rows, SN_CONV_BLOCK_ROWS);
         job.in_blocks = sn_conv_parts(plan->in_channels, plan->in_block);
         job.groups = choose_groups(&job, call->threads);
-        run_round(&job, sn_cpu_thread_scratch(call));
+        run_round(call, &job);
     }
 }

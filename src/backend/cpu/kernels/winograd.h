@@ -179,11 +179,12 @@ typedef struct winograd_unit {
 
 static inline winograd_unit winograd_unit_of(const sn_winograd_plan *plan, int64_t index)
 {
-    const int64_t of_sub_grid = plan->units_z * plan->units_y, sub_grid = index / of_sub_grid;
-    winograd_unit unit = {.image = sub_grid / (plan->dilation * plan->dilation),
-                          .phase_z = sub_grid / plan->dilation % plan->dilation,
-                          .phase_y = sub_grid % plan->dilation};
-    int64_t z = index % of_sub_grid / plan->units_y, y = index % plan->units_y;
+    const int64_t of_sub_grid = plan->units_z * plan->units_y;
+    const int64_t phases = plan->dilation * plan->dilation, phase = index % phases;
+    const int64_t z = index / phases / plan->units_y % plan->units_z, y = index / phases % plan->units_y;
+    winograd_unit unit = {.image = index / phases / of_sub_grid,
+                          .phase_z = phase / plan->dilation,
+                          .phase_y = phase % plan->dilation};
     unit.z = sn_conv_split(plan->tiles_z, plan->units_z, z);
     unit.layers = sn_conv_split(plan->tiles_z, plan->units_z, z + 1) - unit.z;
     unit.y = sn_conv_split(plan->tiles_y, plan->units_y, y);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backend/cpu/kernels/conv_sums.h"
+#include "backend/cpu/kernels/share.h"
 #include "backend/cpu/kernels/winograd.h"
 #include "backend/cpu/kernels/winograd_run.h"
 #include "base/memory.h"
@@ -167,11 +168,10 @@ void SN_CPU_NAME(sn_winograd_backward_weights)(const sn_cpu_call *call, const sn
 #pragma omp parallel num_threads(call->threads)
     {
         float *scratch = sn_cpu_thread_scratch(call);
-#pragma omp for collapse(3) schedule(dynamic)
-        for (int64_t p = 0; p < plan->partials; p++)
-            for (int64_t i = 0; i < job.in_blocks; i++)
-                for (int64_t g = 0; g < job.groups; g++)
-                    run_part(&job, p, g, i, scratch);
+        sn_cpu_share_out(call, plan->partials * job.in_blocks * job.groups);
+        for (int64_t part; sn_cpu_take(call, &part);)
+            run_part(&job, part / job.groups / job.in_blocks, part % job.groups,
+                     part / job.groups % job.in_blocks, scratch);
         if (plan->partials > 1)
             sn_conv_add_partials(job.dw, job.partials, plan->partials, sn_winograd_weights(plan));
     }
