@@ -167,8 +167,7 @@ static void set_blocks(sn_winograd_plan *plan)
     }
 }
 
-/* Deep: floats of the frequencies of the tensors that are read. */
-static int64_t deep_floats(const sn_winograd_plan *plan)
+int64_t sn_winograd_deep_floats(const sn_winograd_plan *plan)
 {
     int64_t frequency = sn_winograd_deep_frequency(plan, plan->in_channels);
     if (plan->is_dw)
@@ -181,9 +180,9 @@ static bool choose_slab(sn_winograd_plan *plan)
 {
     const int64_t layers = plan->images * sn_winograd_layers(plan);
     plan->slab = layers;
-    for (int64_t slabs = 2; deep_floats(plan) > FIELD_FLOATS && plan->slab > 1; slabs++)
+    for (int64_t slabs = 2; sn_winograd_deep_floats(plan) > FIELD_FLOATS && plan->slab > 1; slabs++)
         plan->slab = sn_conv_parts(layers, slabs);
-    return deep_floats(plan) <= FIELD_FLOATS;
+    return sn_winograd_deep_floats(plan) <= FIELD_FLOATS;
 }
 
 /* Cycles where lanes are channels. */
@@ -237,20 +236,21 @@ static size_t deep_scratch(const sn_winograd_plan *plan)
         frequency = sn_winograd_frequency(sn_winograd_deep_rows(plan), SN_WINOGRAD_BLOCK);
         floats = sn_conv_larger(planes, gathered + SN_WINOGRAD_FREQUENCIES * frequency);
     }
+    if (sn_winograd_slabs(plan) > 1) /* and the frequencies of slabs of its own */
+        floats += sn_winograd_deep_floats(plan);
     return (size_t)floats * sizeof(float);
 }
 
-/* Deep: frequencies, and where dw is summed apart from them. Else, of backward weights: the partial sums. Else: the
- * frequencies of a round's weights, which leave some room between blocks. */
+/* Backward weights: the partial sums. Else: the frequencies of a round's weights, which leave some room between blocks;
+ * deep: those of what is read, if all of it is worked on together. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan)
 {
-    if (plan->deep)
-        return (size_t)(deep_floats(plan) + (plan->partials > 1 ? sn_winograd_weights(plan) : 0)) *
-               sizeof(float);
     int64_t floats = 0;
-    if (plan->partials > 1)
-        floats = plan->partials * plan->in_channels * plan->out_channels * sn_winograd_taps(plan);
-    if (!plan->is_dw) {
+    if (plan->partials > 1) {
+        floats = plan->partials * sn_winograd_weights(plan);
+    } else if (plan->deep) {
+        floats = sn_winograd_slabs(plan) == 1 ? sn_winograd_deep_floats(plan) : 0;
+    } else if (!plan->is_dw) {
         int64_t rows = sn_conv_parts(plan->out_channels, plan->rounds);
         int64_t blocks =
             sn_conv_parts(plan->in_channels, plan->in_block) * sn_conv_parts(rows, SN_WINOGRAD_FEWEST_ROWS);

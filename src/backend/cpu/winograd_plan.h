@@ -40,10 +40,11 @@ enum {
  * each its rows of tiles, in each the tiles along W, of which both phases are worked on together, first those of phase 0,
  * then those of phase 1.
  *
- * Where lanes are channels ("deep": many channels), the work is cut into slabs of whole layers of tiles, one after the
- * other. The frequencies of a slab's input, (216, tiles, channels), are shared by all threads. Each of them transforms the
- * weights of a vector of output channels, multiplies all tiles of each frequency with them, and transforms the outputs.
- * Backward weights multiplies the frequencies of x and dy, and transforms the sums of each slab.
+ * Where lanes are channels ("deep": many channels), the work is cut into slabs of whole layers of tiles. Each thread works
+ * on its own slabs, or, where there are too few of them, all threads on one after the other, and share the frequencies of
+ * its input, (216, tiles, channels). The weights of a vector of output channels are transformed, all tiles of each frequency
+ * multiplied with them, and the outputs transformed. Backward weights multiplies the frequencies of x and dy, and transforms
+ * the sums of each slab.
  */
 typedef struct sn_winograd_plan {
     int kernel, tile; /* weights, and outputs of a tile, along an axis: 3, 4 or 5, 2 */
@@ -134,6 +135,9 @@ static inline int64_t sn_winograd_deep_frequency(const sn_winograd_plan *plan, i
     int64_t lanes = (channels + SN_WINOGRAD_LANES - 1) / SN_WINOGRAD_LANES * SN_WINOGRAD_LANES;
     return sn_winograd_frequency(plan->slab * sn_winograd_layer_tiles(plan), lanes);
 }
+
+/** Deep: floats of the frequencies of a slab, of the tensors that are read. */
+int64_t sn_winograd_deep_floats(const sn_winograd_plan *plan);
 
 /** Deep, backward weights: input channels of a unit of work, at most. */
 static inline int64_t sn_winograd_deep_rows(const sn_winograd_plan *plan)

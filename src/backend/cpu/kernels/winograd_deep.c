@@ -174,7 +174,28 @@ static void run_unit(const sn_cpu_call *call, const sn_winograd_plan *plan, cons
             output_layer(unit, plan, layer, lane, call->out[0]);
 }
 
-/* What the threads share out: blocks of output channels by parts of a slab's layers of tiles. Each part transforms the
+/* Blocks of output channels. */
+static int64_t blocks_of(const sn_winograd_plan *plan)
+{
+    return sn_conv_parts(sn_conv_parts(plan->out_channels, LANES), VECTORS);
+}
+
+/* One slab by this thread alone. */
+static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, const winograd_lanes *x,
+                     winograd_slab slab)
+{
+    float *scratch = winograd_deep_scratch(call, plan);
+    const int64_t blocks = blocks_of(plan);
+    winograd_deep_field(x, plan, call->in[0], plan->in_channels, slab, false, scratch);
+    for (int64_t b = 0; b < blocks; b++) {
+        deep_unit unit = unit_of(plan, sn_lane_block_of(plan->out_channels, blocks, b), scratch);
+        unit.first = unit.slab = slab.first;
+        unit.layers = slab.count;
+        run_unit(call, plan, x, &unit);
+    }
+}
+
+/* What threads share out of a slab: blocks of output channels by parts of its layers of tiles. Each part transforms the
  * weights for itself, which costs as much as to multiply some tiles. Each output is summed in the same order whatever
  * they are. */
 static int64_t choose_parts(const sn_winograd_plan *plan, int64_t blocks, int64_t threads)
@@ -192,14 +213,13 @@ static int64_t choose_parts(const sn_winograd_plan *plan, int64_t blocks, int64_
     return best;
 }
 
-/* For all threads of a parallel region. */
-static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, winograd_slab slab,
-                     float *scratch)
+/* One slab by all threads of a parallel region. */
+static void share_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, const winograd_lanes *x,
+                       winograd_slab slab)
 {
-    const winograd_lanes x = winograd_lanes_of(call->workspace, plan, plan->in_channels);
-    const int64_t blocks = sn_conv_parts(sn_conv_parts(plan->out_channels, LANES), VECTORS);
-    const int64_t parts = choose_parts(plan, blocks, call->threads);
-    winograd_deep_field(&x, plan, call->in[0], plan->in_channels, slab.first, slab.count, false, scratch);
+    float *scratch = winograd_deep_scratch(call, plan);
+    const int64_t blocks = blocks_of(plan), parts = choose_parts(plan, blocks, call->threads);
+    winograd_share_field(x, plan, call->in[0], plan->in_channels, slab, false, scratch);
 #pragma omp barrier
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t b = 0; b < blocks; b++)
@@ -208,13 +228,23 @@ static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, wino
             unit.slab = slab.first;
             unit.first = slab.first + sn_conv_split(slab.count, parts, part);
             unit.layers = slab.first + sn_conv_split(slab.count, parts, part + 1) - unit.first;
-            run_unit(call, plan, &x, &unit);
+            run_unit(call, plan, x, &unit);
         }
 }
 
 void SN_CPU_NAME(sn_winograd_deep_conv3d)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
+    const int64_t slabs = sn_winograd_slabs(plan);
 #pragma omp parallel num_threads(call->threads)
-    for (int64_t s = 0; s < sn_winograd_slabs(plan); s++)
-        run_slab(call, plan, winograd_slab_of(plan, s), sn_cpu_thread_scratch(call));
+    {
+        const winograd_lanes x = winograd_lanes_of(winograd_deep_space(call, plan), plan, plan->in_channels);
+        if (winograd_apart(plan, call->threads)) {
+            sn_cpu_share_out(call, slabs);
+            for (int64_t s; sn_cpu_take(call, &s);)
+                run_slab(call, plan, &x, winograd_slab_of(plan, s));
+        } else {
+            for (int64_t s = 0; s < slabs; s++)
+                share_slab(call, plan, &x, winograd_slab_of(plan, s));
+        }
+    }
 }

@@ -9,6 +9,7 @@
 
 #include "backend/cpu/kernels/conv_deep.h"
 #include "backend/cpu/kernels/lanes.h"
+#include "backend/cpu/kernels/share.h"
 #include "backend/cpu/kernels/winograd.h"
 
 /* Layers [first, first + count) of tiles, of all images, that are worked on together. */
@@ -21,6 +22,29 @@ static inline winograd_slab winograd_slab_of(const sn_winograd_plan *plan, int64
     const int64_t layers = plan->images * sn_winograd_layers(plan), slabs = sn_winograd_slabs(plan);
     int64_t first = sn_conv_split(layers, slabs, index);
     return (winograd_slab){first, sn_conv_split(layers, slabs, index + 1) - first};
+}
+
+/* Whether each thread works on slabs of its own: where all of them have about as many. Then none reads frequencies that
+ * another wrote. Else all work on each slab together. */
+static inline bool winograd_apart(const sn_winograd_plan *plan, int64_t threads)
+{
+    const int64_t slabs = sn_winograd_slabs(plan);
+    return 5 * slabs >= 4 * threads * sn_conv_parts(slabs, threads);
+}
+
+/* Memory for the frequencies of a slab, of one thread or of all. */
+static inline float *winograd_deep_space(const sn_cpu_call *call, const sn_winograd_plan *plan)
+{
+    if (sn_winograd_slabs(plan) == 1)
+        return call->workspace;
+    return winograd_apart(plan, call->threads) ? sn_cpu_thread_scratch(call) : (float *)call->scratch;
+}
+
+/* This thread's own scratch memory beside it. */
+static inline float *winograd_deep_scratch(const sn_cpu_call *call, const sn_winograd_plan *plan)
+{
+    float *scratch = sn_cpu_thread_scratch(call);
+    return sn_winograd_slabs(plan) == 1 ? scratch : scratch + sn_winograd_deep_floats(plan);
 }
 
 /* Frequencies of all tiles: value f, t, channel c at f*frequency + t*lanes + c. */
@@ -155,14 +179,23 @@ static void winograd_deep_layer(const winograd_lanes *field, const sn_winograd_p
     }
 }
 
-/* Layers [first, first + count) of tiles of all channels; for all threads of a parallel region, which do not wait. */
+/* All layers of tiles of a slab, of all channels. */
 static void winograd_deep_field(const winograd_lanes *field, const sn_winograd_plan *plan, const float *x,
-                                int64_t channels, int64_t first, int64_t count, bool gradient, float *planes)
+                                int64_t channels, winograd_slab slab, bool gradient, float *planes)
+{
+    for (int64_t layer = slab.first; layer < slab.first + slab.count; layer++)
+        for (int64_t v = 0; v < field->lanes / LANES; v++)
+            winograd_deep_layer(field, plan, x, channels, v, layer, slab.first, gradient, planes);
+}
+
+/* The same by all threads of a parallel region, which do not wait. */
+static void winograd_share_field(const winograd_lanes *field, const sn_winograd_plan *plan, const float *x,
+                                 int64_t channels, winograd_slab slab, bool gradient, float *planes)
 {
 #pragma omp for collapse(2) schedule(dynamic) nowait
-    for (int64_t layer = first; layer < first + count; layer++)
+    for (int64_t layer = slab.first; layer < slab.first + slab.count; layer++)
         for (int64_t v = 0; v < field->lanes / LANES; v++)
-            winograd_deep_layer(field, plan, x, channels, v, layer, first, gradient, planes);
+            winograd_deep_layer(field, plan, x, channels, v, layer, slab.first, gradient, planes);
 }
 
 #endif

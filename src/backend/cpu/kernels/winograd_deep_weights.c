@@ -1,4 +1,5 @@
 /* Convolution backward weights by Winograd's algorithm where lanes are channels; see winograd_plan.h. */
+#include "backend/cpu/kernels/conv_sums.h"
 #include "backend/cpu/kernels/product.h"
 #include "backend/cpu/kernels/winograd_deep.h"
 #include "backend/cpu/kernels/winograd_run.h"
@@ -42,30 +43,24 @@ static void transform_sums(const weights_unit *unit, const sn_winograd_plan *pla
             winograd_kernel_back(5, unit->weights + v, weights_tap(), sums + v, unit->sums.frequency);
 }
 
-/* Where the gradients of a slab go: those of all but the last are summed apart, so that dw is added to once. */
+/* Where the gradients of a slab go, (K^3, I, O): added to dw, or written to a sum of its own. */
 typedef struct weights_target {
-    float *dw, *partial; /* (K^3, I, O) */
-    bool first, last;    /* slab */
+    float *dw;
+    bool add;
 } weights_target;
 
-/* The gradients of one tap of `count` output channels, which only this thread writes, from value `at` on; those at
- * at + next are needed soon. */
-static void add_row(const weights_target *target, int64_t at, const float *from, int64_t count, int64_t next)
+/* The gradients of one tap of `count` output channels, which only this thread writes; those at to + next are needed
+ * soon. */
+static void write_row(float *to, const float *from, int64_t count, bool add, int64_t next)
 {
-    const bool first = target->first, last = target->last;
-    float *partial = target->partial + at, *to = last ? target->dw + at : partial;
     int64_t lane = 0;
     for (; lane + LANES <= count; lane += LANES) {
         vf value = vf_load(from + lane);
-        if (!first)
-            value += vf_load(partial + lane);
-        vf_store(to + lane, last ? vf_load(to + lane) + value : value);
+        vf_store(to + lane, add ? vf_load(to + lane) + value : value);
         __builtin_prefetch(to + lane + next, 1, 2);
     }
-    for (; lane < count; lane++) {
-        float value = first ? from[lane] : partial[lane] + from[lane];
-        to[lane] = last ? to[lane] + value : value;
-    }
+    for (; lane < count; lane++)
+        to[lane] = add ? to[lane] + from[lane] : from[lane];
 }
 
 /* From the sums of all frequencies to gradients. */
@@ -79,8 +74,9 @@ static void write_weights(const weights_unit *unit, const sn_winograd_plan *plan
         transform_sums(unit, plan, unit->sums.values + first * lanes, count);
         for (int64_t t = 0; t < taps; t++, at += plan->weight_tap)
             for (int64_t i = 0; i < count; i++)
-                add_row(target, at + i * plan->weight_in, unit->weights + t * weights_tap() + i * lanes,
-                        unit->block.count, winograd_next_tap(plan, t, count));
+                write_row(target->dw + at + i * plan->weight_in,
+                          unit->weights + t * weights_tap() + i * lanes, unit->block.count, target->add,
+                          winograd_next_tap(plan, t, count));
     }
 }
 
@@ -104,34 +100,82 @@ static void run_unit(const sn_winograd_plan *plan, const winograd_lanes *x, cons
     write_weights(unit, plan, target);
 }
 
-/* For all threads of a parallel region. */
-static void run_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, winograd_slab slab,
-                     float *scratch)
+/* What all slabs of a convolution have in common. */
+typedef struct weights_job {
+    const sn_cpu_call *call;
+    const sn_winograd_plan *plan;
+    winograd_lanes x, dy; /* frequencies, of this thread or of all */
+    float *scratch;       /* of this thread */
+} weights_job;
+
+static weights_job job_of(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
-    const int64_t layers = plan->images * sn_winograd_layers(plan);
-    const winograd_lanes x = winograd_lanes_of(call->workspace, plan, plan->in_channels);
-    const winograd_lanes dy =
-        winograd_lanes_of(x.values + SN_WINOGRAD_FREQUENCIES * x.frequency, plan, plan->out_channels);
+    weights_job job = {call, plan, .scratch = winograd_deep_scratch(call, plan)};
+    job.x = winograd_lanes_of(winograd_deep_space(call, plan), plan, plan->in_channels);
+    job.dy =
+        winograd_lanes_of(job.x.values + SN_WINOGRAD_FREQUENCIES * job.x.frequency, plan, plan->out_channels);
+    return job;
+}
+
+static weights_target target_of(const weights_job *job, int64_t slab)
+{
+    if (job->plan->partials == 1)
+        return (weights_target){job->call->out[0], true};
+    return (weights_target){(float *)job->call->workspace + slab * sn_winograd_weights(job->plan), false};
+}
+
+/* One slab by this thread alone. */
+static void run_slab(const weights_job *job, int64_t index)
+{
+    const sn_winograd_plan *plan = job->plan;
+    const winograd_slab slab = winograd_slab_of(plan, index);
+    const weights_target target = target_of(job, index);
+    const int64_t blocks = sn_conv_parts(sn_conv_parts(plan->out_channels, LANES), SN_PRODUCT_VECTORS);
+    winograd_deep_field(&job->x, plan, job->call->in[0], plan->in_channels, slab, false, job->scratch);
+    winograd_deep_field(&job->dy, plan, job->call->in[1], plan->out_channels, slab, true, job->scratch);
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t i = 0; i < plan->in_channels; i += sn_winograd_deep_rows(plan)) {
+            weights_unit unit = unit_of(plan, blocks, b, i, job->scratch);
+            run_unit(plan, &job->x, &job->dy, &unit, slab.count * sn_winograd_layer_tiles(plan), &target);
+        }
+}
+
+/* One slab by all threads of a parallel region. */
+static void share_slab(const weights_job *job, int64_t index)
+{
+    const sn_winograd_plan *plan = job->plan;
+    const winograd_slab slab = winograd_slab_of(plan, index);
+    const weights_target target = target_of(job, index);
     const int64_t vectors = sn_conv_parts(plan->out_channels, LANES), rows = sn_winograd_deep_rows(plan);
-    const weights_target target = {call->out[0], dy.values + SN_WINOGRAD_FREQUENCIES * dy.frequency,
-                                   slab.first == 0, slab.first + slab.count == layers};
     int64_t blocks = sn_conv_parts(vectors, SN_PRODUCT_VECTORS);
-    if (blocks * sn_conv_parts(plan->in_channels, rows) < call->threads)
+    if (blocks * sn_conv_parts(plan->in_channels, rows) < job->call->threads)
         blocks = vectors;
-    winograd_deep_field(&x, plan, call->in[0], plan->in_channels, slab.first, slab.count, false, scratch);
-    winograd_deep_field(&dy, plan, call->in[1], plan->out_channels, slab.first, slab.count, true, scratch);
+    winograd_share_field(&job->x, plan, job->call->in[0], plan->in_channels, slab, false, job->scratch);
+    winograd_share_field(&job->dy, plan, job->call->in[1], plan->out_channels, slab, true, job->scratch);
 #pragma omp barrier
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t b = 0; b < blocks; b++)
         for (int64_t i = 0; i < plan->in_channels; i += rows) {
-            weights_unit unit = unit_of(plan, blocks, b, i, scratch);
-            run_unit(plan, &x, &dy, &unit, slab.count * sn_winograd_layer_tiles(plan), &target);
+            weights_unit unit = unit_of(plan, blocks, b, i, job->scratch);
+            run_unit(plan, &job->x, &job->dy, &unit, slab.count * sn_winograd_layer_tiles(plan), &target);
         }
 }
 
 void SN_CPU_NAME(sn_winograd_deep_backward_weights)(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
+    const int64_t slabs = sn_winograd_slabs(plan);
 #pragma omp parallel num_threads(call->threads)
-    for (int64_t s = 0; s < sn_winograd_slabs(plan); s++)
-        run_slab(call, plan, winograd_slab_of(plan, s), sn_cpu_thread_scratch(call));
+    {
+        const weights_job job = job_of(call, plan);
+        if (winograd_apart(plan, call->threads)) {
+            sn_cpu_share_out(call, slabs);
+            for (int64_t s; sn_cpu_take(call, &s);)
+                run_slab(&job, s);
+        } else {
+            for (int64_t s = 0; s < slabs; s++)
+                share_slab(&job, s);
+        }
+        if (plan->partials > 1)
+            sn_conv_add_partials(call->out[0], call->workspace, plan->partials, sn_winograd_weights(plan));
+    }
 }
