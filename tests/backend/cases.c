@@ -139,9 +139,10 @@ static const case_spec specs[] = {
     {SAME(1, 40, 30, 16, 16, 16, 1, 1)},
     {SAME(1, 260, 3, 16, 16, 16, 1, 1)},
     {SAME(1, 9, 8, 10, 11, 66, 5, 1)}, /* lanes that are tiles, */
-    {SAME(1, 12, 7, 9, 10, 65, 5, 1)},
+    {SAME(1, 12, 17, 12, 13, 66, 5, 1)},
     {SAME(2, 24, 20, 12, 14, 9, 3, 1)}, /* and channels: tiles of several images together */
-    {SAME(2, 18, 40, 9, 17, 10, 3, 2)},
+    {SAME(2, 30, 40, 9, 17, 13, 3, 2)},
+    {SAME(1, 24, 20, 16, 14, 9, 3, 1)}, /* with a slab for each thread */
     {CONV(1, 1, 1, 2, 2, 2, 2, 1, 2, 0)},
     {CONV(1, 8, 16, 8, 6, 4, 2, 1, 2, 0)},
     {CONV(2, 3, 5, 4, 8, 10, 2, 1, 2, 0)},

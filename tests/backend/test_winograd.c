@@ -103,6 +103,26 @@ static void lanes_are_channels_where_there_are_many(void **state)
         }
 }
 
+/* Even ones, at least for two threads; for many where weights are little of the work. */
+static void threads_have_slabs_of_their_own(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t channels, side, fewest;
+    } cases[] = {{16, 64, 14}, {16, 60, 14}, {32, 32, 4}, {42, 32, 8}, {64, 24, 2}, {32, 16, 2}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int k = 0; k < 3; k++) {
+            const int64_t n = cases[c].channels, extent[3] = {cases[c].side, cases[c].side, cases[c].side};
+            sn_op op = convolution(convolution_kinds[k], n, n, extent, 3, 1);
+            sn_conv_plan *plan = plan_of(&op);
+            const int64_t slabs = sn_winograd_slabs(&plan->winograd);
+            assert_true(plan->winograd.deep && plan->winograd.apart);
+            assert_true(slabs >= cases[c].fewest);
+            assert_true(sn_winograd_is_even(&plan->winograd, 2));
+            sn_conv_plan_free(plan);
+        }
+}
+
 /* The conformance tests say something about Winograd's algorithm only then. */
 static void the_table_of_cases_has_some_for_each_pass(void **state)
 {
@@ -136,7 +156,8 @@ static void large_convolutions_are_sums_of_products(void **state)
         {1, 48, 62, {8, 7, 9}, 5, 1, 1},
         {1, 32, 32, {16, 16, 16}, 3, 1, 1},
         {1, 30, 17, {12, 13, 14}, 3, 2, 1},
-        {2, 67, 50, {26, 19, 22}, 3, 1, 1}, /* in slabs */
+        {2, 67, 50, {26, 19, 22}, 3, 1, 1}, /* in slabs, */
+        {1, 16, 16, {57, 61, 62}, 3, 1, 1}, /* and so many that even seven threads have their own */
         {1, 300, 18, {9, 8, 12}, 3, 1, 1},  /* more channels than are multiplied together */
     };
     const int count = (int)(sizeof cases / sizeof *cases);
@@ -186,6 +207,7 @@ int main(void)
         cmocka_unit_test(other_kernels_and_tiny_extents_are_not),
         cmocka_unit_test(units_cover_the_output),
         cmocka_unit_test(lanes_are_channels_where_there_are_many),
+        cmocka_unit_test(threads_have_slabs_of_their_own),
         cmocka_unit_test(large_convolutions_are_sums_of_products),
         cmocka_unit_test(scratch_memory_is_bounded),
         cmocka_unit_test(frequencies_are_an_odd_number_of_vectors_apart),

@@ -12,6 +12,7 @@
 struct sn_device {
     int threads;
     const sn_cpu_kernels *kernels;
+    sn_cpu_team team; /* scratch memory for every program made so far */
 };
 
 struct sn_buffer {
@@ -24,25 +25,33 @@ struct sn_program {
     sn_op *ops;
     sn_cpu_call *calls;   /* one an operation */
     sn_conv_plan **plans; /* one an operation; NULL where it is no convolution */
-    char *scratch;        /* scratch_bytes for each thread */
-    size_t scratch_bytes;
-    sn_cpu_share *shares; /* one a thread */
 };
-
-static sn_status cpu_open(sn_device **device, const sn_device_options *options, sn_error *error)
-{
-    *device = NULL;
-    if (options->threads < 1)
-        return sn_error_set(error, SN_ERR_ARG, "cpu: %d threads, must be at least 1", options->threads);
-    sn_status status = sn_alloc(device, 1, sizeof **device, error);
-    if (status == SN_OK)
-        **device = (sn_device){options->threads, sn_cpu_kernels_select()};
-    return status;
-}
 
 static void cpu_close(sn_device *device)
 {
+    if (device == NULL)
+        return;
+    sn_free(device->team.shares);
+    sn_free(device->team.scratch);
     sn_free(device);
+}
+
+static sn_status cpu_open(sn_device **device, const sn_device_options *options, sn_error *error)
+{
+    sn_status status;
+    sn_device *made = NULL;
+    *device = NULL;
+    if (options->threads < 1)
+        return sn_error_set(error, SN_ERR_ARG, "cpu: %d threads, must be at least 1", options->threads);
+    SN_TRY(sn_alloc(&made, 1, sizeof *made, error));
+    made->threads = options->threads;
+    made->kernels = sn_cpu_kernels_select();
+    SN_TRY(sn_alloc(&made->team.shares, (size_t)made->threads, sizeof *made->team.shares, error));
+    *device = made;
+    made = NULL;
+done:
+    cpu_close(made);
+    return status;
 }
 
 static const char *cpu_kernels(const sn_device *device)
@@ -121,8 +130,6 @@ static void cpu_program_free(sn_device *device, sn_program *program)
     sn_free(program->plans);
     sn_free(program->calls);
     sn_free(program->ops);
-    sn_free(program->scratch);
-    sn_free(program->shares);
     sn_free(program);
 }
 
@@ -147,7 +154,7 @@ static void *workspace_data(const sn_op *op, sn_buffer *const *buffers)
 
 static sn_cpu_call bind_call(const sn_device *device, const sn_op *op, sn_buffer *const *buffers)
 {
-    sn_cpu_call call = {.op = op, .threads = device->threads};
+    sn_cpu_call call = {.op = op, .team = &device->team, .threads = device->threads};
     for (int i = 0; i < op->input_count; i++)
         call.in[i] = operand_data(&op->inputs[i], buffers);
     for (int o = 0; o < op->output_count; o++)
@@ -156,11 +163,28 @@ static sn_cpu_call bind_call(const sn_device *device, const sn_op *op, sn_buffer
     return call;
 }
 
-/* Plan every operation and find the scratch memory that is enough for each of them. */
-static sn_status plan_calls(const sn_device *device, sn_program *program, sn_buffer *const *buffers,
+/* Enough scratch memory for a program; programs run one after the other, and leave nothing there. */
+static sn_status reserve_scratch(sn_device *device, size_t bytes, sn_error *error)
+{
+    sn_cpu_team *team = &device->team;
+    char *larger;
+    if (bytes <= team->scratch_bytes)
+        return SN_OK;
+    sn_status status = sn_alloc(&larger, (size_t)device->threads, bytes, error);
+    if (status != SN_OK)
+        return status;
+    sn_free(team->scratch);
+    team->scratch = larger;
+    team->scratch_bytes = bytes;
+    return SN_OK;
+}
+
+/* Plan every operation, with scratch memory that is enough for each of them. */
+static sn_status plan_calls(sn_device *device, sn_program *program, sn_buffer *const *buffers,
                             sn_error *error)
 {
     sn_status status = SN_OK;
+    size_t scratch = 0;
     for (int i = 0; i < program->op_count; i++) {
         sn_op *op = &program->ops[i];
         if (sn_op_multiply_adds(op) > 0)
@@ -168,10 +192,10 @@ static sn_status plan_calls(const sn_device *device, sn_program *program, sn_buf
         program->calls[i] = bind_call(device, op, buffers);
         program->calls[i].plan = program->plans[i];
         size_t bytes = sn_cpu_scratch(op, program->plans[i]);
-        if (bytes > program->scratch_bytes)
-            program->scratch_bytes = bytes;
+        if (bytes > scratch)
+            scratch = bytes;
     }
-    program->scratch_bytes = (size_t)sn_round_up((int64_t)program->scratch_bytes, SN_ALIGNMENT);
+    SN_TRY(reserve_scratch(device, (size_t)sn_round_up((int64_t)scratch, SN_ALIGNMENT), error));
 done:
     return status;
 }
@@ -194,13 +218,6 @@ static sn_status cpu_program_create(sn_device *device, sn_program **program, con
     SN_TRY(sn_alloc(&made->calls, (size_t)op_count, sizeof *made->calls, error));
     SN_TRY(sn_alloc(&made->plans, (size_t)op_count, sizeof *made->plans, error));
     SN_TRY(plan_calls(device, made, buffers, error));
-    SN_TRY(sn_alloc(&made->scratch, (size_t)device->threads, made->scratch_bytes, error));
-    SN_TRY(sn_alloc(&made->shares, (size_t)device->threads, sizeof *made->shares, error));
-    for (int i = 0; i < op_count; i++) {
-        made->calls[i].shares = made->shares;
-        made->calls[i].scratch = made->scratch;
-        made->calls[i].scratch_bytes = made->scratch_bytes;
-    }
     *program = made;
     made = NULL;
 done:

@@ -14,6 +14,13 @@ typedef struct sn_cpu_share {
     _Alignas(64) _Atomic uint64_t left; /* first << 32 | end */
 } sn_cpu_share;
 
+/* What the threads of a device have for whichever operation runs. */
+typedef struct sn_cpu_team {
+    sn_cpu_share *shares; /* one a thread */
+    char *scratch;        /* scratch_bytes for each thread */
+    size_t scratch_bytes;
+} sn_cpu_team;
+
 /* One operation with its operands in memory, as a kernel sees it. */
 typedef struct sn_cpu_call {
     const sn_op *op;
@@ -21,9 +28,7 @@ typedef struct sn_cpu_call {
     void *out[SN_OP_MAX_OUTPUTS];
     const void *plan; /* sn_conv_plan of a convolution */
     void *workspace;  /* sn_cpu_workspace(op) bytes, shared by all threads */
-    char *scratch;    /* scratch_bytes for each thread */
-    size_t scratch_bytes;
-    sn_cpu_share *shares; /* one a thread */
+    const sn_cpu_team *team;
     int threads;
 } sn_cpu_call;
 
@@ -50,7 +55,7 @@ const sn_cpu_kernels *sn_cpu_kernels_select(void);
 /** Bytes of call->workspace: the same for every instruction set and number of threads. */
 size_t sn_cpu_workspace(const sn_op *op);
 
-/** Bytes of call->scratch each thread needs. */
+/** Bytes of scratch memory that each thread needs. */
 size_t sn_cpu_scratch(const sn_op *op, const void *plan);
 
 enum {

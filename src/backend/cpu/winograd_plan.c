@@ -11,7 +11,8 @@ enum {
     MOST_LINE = 64,                  /* tiles of several rows in a plane, whose frequencies stay in a cache */
     PACKED_FLOATS = 1536 * 1024,     /* of weights transformed together */
     FEWEST_OUTPUTS = 28,             /* but not fewer of a round */
-    FIELD_FLOATS = 2048 * 1024,      /* deep: of a slab's frequencies of what is read */
+    FIELD_FLOATS = 2048 * 1024,      /* deep: of a slab's frequencies of what is read, */
+    SCRATCH_BYTES = 10 << 20,        /* and of all that a thread has that works on its own slab */
     WANTED_PARTS = 16,               /* of backward weights, so that many threads have work */
     CACHED_FLOATS = 256 * 1024,      /* of tensors that a cache may hold */
 };
@@ -27,13 +28,16 @@ static const double unpack_cycles = 100;  /* and of their gradients */
 static const double value_cycles = 15;    /* of a vector from or to memory */
 
 /* The same where lanes are channels: of one slab; of several, which push each other out of caches; of several of
- * backward weights, which reads them in order. */
-static const double deep_vector_cycles[3] = {1.1, 1.18, 1.1}; /* a multiply-add of a vector */
-static const double deep_tile_cycles[3] = {2300, 3600,
-                                           2800}; /* a tile's transform, of a vector of channels */
+ * backward weights, which reads them in order; of slabs of each thread's own. */
+static const double deep_vector_cycles[4] = {1.1, 1.18, 1.1, 1.1}; /* a multiply-add of a vector */
+static const double deep_tile_cycles[4] = {2300, 5000, 4000,
+                                           2300}; /* a tile's transform, of a vector of channels */
 static const double deep_weight_cycles = 29;      /* of a vector of weights, fetched and transformed, */
 static const double deep_pair_cycles = 520;       /* and of all those of an input channel */
 static const double deep_sum_cycles = 3;          /* of a vector of sums of backward weights */
+
+static const double together = 1.08;   /* waiting for frequencies that another thread wrote */
+static const double more_slabs = 1.03; /* what more slabs may cost than the cheapest ones */
 
 static double vectors_of(int64_t lanes)
 {
@@ -175,21 +179,29 @@ int64_t sn_winograd_deep_floats(const sn_winograd_plan *plan)
     return SN_WINOGRAD_FREQUENCIES * frequency;
 }
 
-/* Deep: even slabs, the largest whose frequencies stay in a cache. False where not even one layer's do. */
-static bool choose_slab(sn_winograd_plan *plan)
+/* Deep: a block's weights, some of them as they are, its outputs in frequencies and voxels; or its sums. */
+static size_t deep_scratch(const sn_winograd_plan *plan)
 {
-    const int64_t layers = plan->images * sn_winograd_layers(plan);
-    plan->slab = layers;
-    for (int64_t slabs = 2; sn_winograd_deep_floats(plan) > FIELD_FLOATS && plan->slab > 1; slabs++)
-        plan->slab = sn_conv_parts(layers, slabs);
-    return sn_winograd_deep_floats(plan) <= FIELD_FLOATS;
+    const int64_t planes = SN_WINOGRAD_INPUT * plan->extent[1] * plan->extent[2] * SN_WINOGRAD_LANES;
+    int64_t gathered = sn_winograd_taps(plan) * sn_winograd_frequency(SN_WINOGRAD_CHUNK, SN_WINOGRAD_LANES);
+    int64_t frequency = sn_winograd_frequency(sn_winograd_deep_depth(plan), SN_WINOGRAD_LANES) +
+                        sn_winograd_deep_frequency(plan, SN_WINOGRAD_LANES);
+    int64_t floats = gathered + SN_WINOGRAD_FREQUENCIES * frequency + planes;
+    if (plan->is_dw) {
+        gathered = sn_winograd_taps(plan) * sn_winograd_frequency(SN_WINOGRAD_CHUNK_DW, SN_WINOGRAD_BLOCK);
+        frequency = sn_winograd_frequency(sn_winograd_deep_rows(plan), SN_WINOGRAD_BLOCK);
+        floats = sn_conv_larger(planes, gathered + SN_WINOGRAD_FREQUENCIES * frequency);
+    }
+    if (plan->apart) /* and the frequencies of a slab of its own */
+        floats += sn_winograd_deep_floats(plan);
+    return (size_t)floats * sizeof(float);
 }
 
 /* Cycles where lanes are channels. */
 static double deep_cost(const sn_winograd_plan *plan)
 {
     const int64_t slabs = sn_winograd_slabs(plan);
-    const int which = slabs == 1 ? 0 : plan->is_dw ? 2 : 1;
+    const int which = plan->apart ? 3 : slabs == 1 ? 0 : plan->is_dw ? 2 : 1;
     double tiles = (double)(plan->images * plan->tiles), vectors = vectors_of(plan->out_channels);
     double of_slab = deep_weight_cycles * (double)sn_winograd_taps(plan) + deep_pair_cycles;
     if (plan->is_dw)
@@ -197,6 +209,36 @@ static double deep_cost(const sn_winograd_plan *plan)
     double pair = of_slab * (double)slabs + deep_vector_cycles[which] * SN_WINOGRAD_FREQUENCIES * tiles;
     return deep_tile_cycles[which] * tiles * (vectors_of(plan->in_channels) + vectors) +
            pair * (double)plan->in_channels * vectors;
+}
+
+/* Deep: whether threads may have slabs of their own: even ones, at least for two threads, that fit their scratch memory. */
+static bool may_be_apart(sn_winograd_plan *plan)
+{
+    plan->apart = sn_winograd_is_even(plan, 2);
+    return plan->apart && deep_scratch(plan) <= SCRATCH_BYTES;
+}
+
+/* Deep: the cheapest slabs whose frequencies stay in a cache; for more threads, more of their own where that costs little.
+ * The cycles; < 0 where not even one layer's do. */
+static double choose_slab(sn_winograd_plan *plan)
+{
+    const int64_t layers = plan->images * sn_winograd_layers(plan);
+    sn_winograd_plan best = *plan;
+    double least = -1;
+    for (int64_t slabs = 1; slabs <= layers; slabs++) {
+        plan->slab = sn_conv_parts(layers, slabs);
+        if (sn_winograd_slabs(plan) < slabs) /* the same as with fewer */
+            continue;
+        plan->apart = may_be_apart(plan);
+        if (!plan->apart && sn_winograd_deep_floats(plan) > FIELD_FLOATS)
+            continue;
+        double cost = deep_cost(plan) * (plan->apart ? 1 : together);
+        if (least < 0 || cost < least || (plan->apart && best.apart && cost < more_slabs * least))
+            best = *plan;
+        least = least < 0 || cost < least ? cost : least;
+    }
+    *plan = best;
+    return least < 0 ? least : deep_cost(plan);
 }
 
 bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycles)
@@ -216,46 +258,29 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
         once = unpack_cycles * (double)plan->partials;
     }
     double cost = cost_of(plan) + once * pairs_of(plan);
-    plan->deep = choose_slab(plan) && deep_cost(plan) < cost;
+    const double deep = choose_slab(plan);
+    plan->deep = deep >= 0 && deep < cost;
     if (plan->deep && plan->is_dw)
         plan->partials = sn_winograd_slabs(plan);
     cost += value_cycles * far_values(plan) / SN_WINOGRAD_LANES;
-    return (plan->deep ? deep_cost(plan) : cost) < cycles;
-}
-
-/* Deep: a block's weights, some of them as they are, its outputs in frequencies and voxels; or its sums. */
-static size_t deep_scratch(const sn_winograd_plan *plan)
-{
-    const int64_t planes = SN_WINOGRAD_INPUT * plan->extent[1] * plan->extent[2] * SN_WINOGRAD_LANES;
-    int64_t gathered = sn_winograd_taps(plan) * sn_winograd_frequency(SN_WINOGRAD_CHUNK, SN_WINOGRAD_LANES);
-    int64_t frequency = sn_winograd_frequency(sn_winograd_deep_depth(plan), SN_WINOGRAD_LANES) +
-                        sn_winograd_deep_frequency(plan, SN_WINOGRAD_LANES);
-    int64_t floats = gathered + SN_WINOGRAD_FREQUENCIES * frequency + planes;
-    if (plan->is_dw) {
-        gathered = sn_winograd_taps(plan) * sn_winograd_frequency(SN_WINOGRAD_CHUNK_DW, SN_WINOGRAD_BLOCK);
-        frequency = sn_winograd_frequency(sn_winograd_deep_rows(plan), SN_WINOGRAD_BLOCK);
-        floats = sn_conv_larger(planes, gathered + SN_WINOGRAD_FREQUENCIES * frequency);
-    }
-    if (sn_winograd_slabs(plan) > 1) /* and the frequencies of slabs of its own */
-        floats += sn_winograd_deep_floats(plan);
-    return (size_t)floats * sizeof(float);
+    return (plan->deep ? deep : cost) < cycles;
 }
 
 /* Backward weights: the partial sums. Else: the frequencies of a round's weights, which leave some room between blocks;
- * deep: those of what is read, if all of it is worked on together. */
+ * deep: those of a slab of what is read, where all threads work on it together. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan)
 {
     int64_t floats = 0;
     if (plan->partials > 1) {
         floats = plan->partials * sn_winograd_weights(plan);
-    } else if (plan->deep) {
-        floats = sn_winograd_slabs(plan) == 1 ? sn_winograd_deep_floats(plan) : 0;
-    } else if (!plan->is_dw) {
+    } else if (!plan->deep && !plan->is_dw) {
         int64_t rows = sn_conv_parts(plan->out_channels, plan->rounds);
         int64_t blocks =
             sn_conv_parts(plan->in_channels, plan->in_block) * sn_conv_parts(rows, SN_WINOGRAD_FEWEST_ROWS);
         floats = SN_WINOGRAD_FREQUENCIES * (plan->in_channels * rows + blocks * SN_WINOGRAD_LANES);
     }
+    if (plan->deep && !plan->apart)
+        floats += sn_winograd_deep_floats(plan);
     return (size_t)floats * sizeof(float);
 }
 

@@ -60,6 +60,7 @@ typedef struct sn_winograd_plan {
     bool deep;                    /* of what follows only `tiles`, `slab` and `partials` are used then */
     int64_t tiles;                /* of an image, in all sub-grids */
     int64_t slab;                 /* layers of tiles that are worked on together, at most */
+    bool apart;                   /* each thread has memory for a slab of its own */
     int64_t unit_z, unit_y;
     int64_t units_z, units_y; /* of a sub-grid */
     int64_t in_block;         /* input channels transformed together */
@@ -121,6 +122,13 @@ static inline int64_t sn_winograd_layers(const sn_winograd_plan *plan)
 static inline int64_t sn_winograd_slabs(const sn_winograd_plan *plan)
 {
     return (plan->images * sn_winograd_layers(plan) + plan->slab - 1) / plan->slab;
+}
+
+/** Deep: whether so many threads, each with slabs of its own, have about as much to do. */
+static inline bool sn_winograd_is_even(const sn_winograd_plan *plan, int64_t threads)
+{
+    int64_t turns = (sn_winograd_slabs(plan) + threads - 1) / threads;
+    return 20 * threads * turns * plan->slab <= 23 * plan->images * sn_winograd_layers(plan);
 }
 
 /** Deep: tiles of a layer. */

@@ -25,7 +25,7 @@ sn_cpu_kernel SN_CPU_RUN(nadam), SN_CPU_RUN(average);
 /* This thread's own memory, inside a parallel region. */
 static inline void *sn_cpu_thread_scratch(const sn_cpu_call *call)
 {
-    return call->scratch + (size_t)omp_get_thread_num() * call->scratch_bytes;
+    return call->team->scratch + (size_t)omp_get_thread_num() * call->team->scratch_bytes;
 }
 
 #endif

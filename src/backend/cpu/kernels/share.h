@@ -65,7 +65,7 @@ static inline void sn_cpu_share_out(const sn_cpu_call *call, int64_t units)
     const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
     uint64_t first = (uint64_t)sn_conv_split(units, threads, thread);
     uint64_t end = (uint64_t)sn_conv_split(units, threads, thread + 1);
-    atomic_store(&call->shares[thread].left, first << 32 | end);
+    atomic_store(&call->team->shares[thread].left, first << 32 | end);
 #pragma omp barrier
 }
 
@@ -75,7 +75,7 @@ static inline bool sn_cpu_take(const sn_cpu_call *call, int64_t *unit)
 {
     const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
     for (int i = 0; i < threads; i++) {
-        _Atomic uint64_t *share = &call->shares[(thread + i) % threads].left;
+        _Atomic uint64_t *share = &call->team->shares[(thread + i) % threads].left;
         uint64_t left = atomic_load(share);
         while (left >> 32 < (uint32_t)left) {
             uint64_t rest = i == 0 ? left + ((uint64_t)1 << 32) : left - 1;

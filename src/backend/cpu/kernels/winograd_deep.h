@@ -24,27 +24,28 @@ static inline winograd_slab winograd_slab_of(const sn_winograd_plan *plan, int64
     return (winograd_slab){first, sn_conv_split(layers, slabs, index + 1) - first};
 }
 
-/* Whether each thread works on slabs of its own: where all of them have about as many. Then none reads frequencies that
- * another wrote. Else all work on each slab together. */
+/* Whether each thread works on slabs of its own, so that none reads frequencies that another wrote: where they are about
+ * as many for all threads. Else all work on each slab together. */
 static inline bool winograd_apart(const sn_winograd_plan *plan, int64_t threads)
 {
-    const int64_t slabs = sn_winograd_slabs(plan);
-    return 5 * slabs >= 4 * threads * sn_conv_parts(slabs, threads);
+    return plan->apart && sn_winograd_is_even(plan, threads);
 }
 
-/* Memory for the frequencies of a slab, of one thread or of all. */
+/* Memory for the frequencies of a slab, of this thread or of all. */
 static inline float *winograd_deep_space(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
-    if (sn_winograd_slabs(plan) == 1)
-        return call->workspace;
-    return winograd_apart(plan, call->threads) ? sn_cpu_thread_scratch(call) : (float *)call->scratch;
+    if (winograd_apart(plan, call->threads))
+        return sn_cpu_thread_scratch(call);
+    if (plan->apart)
+        return (float *)call->team->scratch; /* that of the first thread */
+    return (float *)call->workspace + (plan->partials > 1 ? plan->partials * sn_winograd_weights(plan) : 0);
 }
 
 /* This thread's own scratch memory beside it. */
 static inline float *winograd_deep_scratch(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
     float *scratch = sn_cpu_thread_scratch(call);
-    return sn_winograd_slabs(plan) == 1 ? scratch : scratch + sn_winograd_deep_floats(plan);
+    return plan->apart ? scratch + sn_winograd_deep_floats(plan) : scratch;
 }
 
 /* Frequencies of all tiles: value f, t, channel c at f*frequency + t*lanes + c. */
