@@ -142,7 +142,7 @@ static const case_spec specs[] = {
     {SAME(1, 12, 17, 12, 13, 66, 5, 1)},
     {SAME(2, 24, 20, 12, 14, 9, 3, 1)}, /* and channels: tiles of several images together */
     {SAME(2, 30, 40, 9, 17, 13, 3, 2)},
-    {SAME(1, 24, 20, 16, 14, 9, 3, 1)}, /* with a slab for each thread */
+    {SAME(1, 24, 20, 16, 14, 12, 3, 1)}, /* with a slab for each of two threads */
     {CONV(1, 1, 1, 2, 2, 2, 2, 1, 2, 0)},
     {CONV(1, 8, 16, 8, 6, 4, 2, 1, 2, 0)},
     {CONV(2, 3, 5, 4, 8, 10, 2, 1, 2, 0)},
@@ -169,7 +169,7 @@ static const case_spec specs[] = {
     {X(BIAS, 1, 1, 1, 1, 1)},
     {X(BIAS, 2, 5, 3, 4, 7)},
     {X(BIAS, 1, 21, 5, 6, 7)},
-    {X(BIAS, 1, 3, 21, 20, 41)},
+    {X(BIAS, 2, 3, 21, 20, 41)},
     {X(BIAS, 1, 1, 1, 1, 1), .params.bias = {true}},
     {X(BIAS, 2, 5, 3, 4, 7), .params.bias = {true}},
     {X(BIAS, 1, 3, 21, 20, 41), .params.bias = {true}},
@@ -182,12 +182,13 @@ static const case_spec specs[] = {
     {NORM(1, 26, 4, 4, 4, false)},
     {NORM(1, 300, 1, 2, 3, true)},
     {NORM(1, 3, 21, 20, 41, true)},
+    {NORM(2, 3, 40, 50, 70, true)}, /* so many voxels that not all channels are worked on together */
     {X(BATCHNORM, 3, 4, 2, 3, 5), .params.batchnorm = {1e-5, 0.1, false, 0}, .channels = 1},
 
     {X(PRELU, 1, 1, 1, 1, 1)},
     {X(PRELU, 2, 5, 3, 4, 7)},
     {X(PRELU, 1, 40, 3, 3, 3)},
-    {X(PRELU, 1, 3, 21, 20, 41)},
+    {X(PRELU, 2, 3, 21, 20, 41)},
 
     {X(SUM, 1, 1, 1, 1, 1), .inputs = 1},
     {X(SUM, 2, 5, 3, 4, 7), .inputs = 2},
@@ -211,6 +212,7 @@ static const case_spec specs[] = {
     {X(CONCAT, 1, 1, 1, 1, 1), .inputs = 1, .parts = {1}},
     {X(CONCAT, 2, 8, 3, 4, 5), .inputs = 2, .parts = {3, 5}},
     {X(CONCAT, 1, 47, 3, 3, 5), .inputs = 2, .parts = {21, 26}},
+    {X(CONCAT, 2, 5, 21, 20, 41), .inputs = 2, .parts = {2, 3}},
     {X(CONCAT, 3, 36, 1, 2, 3), .inputs = 8, .parts = {1, 2, 3, 4, 5, 6, 7, 8}},
 
     {X(WINDOW, 1, 1, 1, 1, 1), .params.window.offset = {0, 0, 0, 0}, .y = {1, 1, 1, 1}},

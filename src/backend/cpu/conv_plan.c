@@ -395,11 +395,11 @@ void sn_conv_plan_free(sn_conv_plan *plan)
     sn_free(plan);
 }
 
-size_t sn_conv_scratch(const sn_conv_plan *plan)
+size_t sn_conv_scratch(const sn_conv_plan *plan, int threads)
 {
     size_t most = 0;
     if (plan->way == SN_CONV_WINOGRAD)
-        return sn_winograd_scratch(&plan->winograd);
+        return sn_winograd_scratch(&plan->winograd, threads);
     if (plan->way == SN_CONV_DEEP)
         return sn_deep_scratch(plan->deep);
     if (plan->way == SN_CONV_STRIDED)

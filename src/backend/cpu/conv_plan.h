@@ -120,7 +120,7 @@ void sn_conv_plan_free(sn_conv_plan *plan);
 size_t sn_conv_workspace(const sn_op *op);
 
 /** Bytes of scratch memory a thread needs. */
-size_t sn_conv_scratch(const sn_conv_plan *plan);
+size_t sn_conv_scratch(const sn_conv_plan *plan, int threads);
 
 /** How vectors run over a tile of `extent` outputs. */
 sn_conv_sweep sn_conv_sweep_of(const sn_conv_pass *pass, const int64_t extent[3], int lanes);

@@ -12,7 +12,7 @@
 struct sn_device {
     int threads;
     const sn_cpu_kernels *kernels;
-    sn_cpu_team team; /* scratch memory for every program made so far */
+    sn_cpu_team team; /* its scratch memory is enough for every program made so far */
 };
 
 struct sn_buffer {
@@ -191,7 +191,7 @@ static sn_status plan_calls(sn_device *device, sn_program *program, sn_buffer *c
             SN_TRY(sn_conv_plan_make(&program->plans[i], op, device->kernels->lanes, error));
         program->calls[i] = bind_call(device, op, buffers);
         program->calls[i].plan = program->plans[i];
-        size_t bytes = sn_cpu_scratch(op, program->plans[i]);
+        size_t bytes = sn_cpu_scratch(op, program->plans[i], device->threads);
         if (bytes > scratch)
             scratch = bytes;
     }

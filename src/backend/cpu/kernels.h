@@ -32,8 +32,8 @@ typedef struct sn_cpu_call {
     int threads;
 } sn_cpu_call;
 
-/* Results never depend on call->threads: work is cut into parts by shape alone, and sums over parts are
- * formed in the order of the parts. */
+/* Results never depend on call->threads: sums are those of parts that are cut by shape alone, added in the order of
+ * the parts. */
 typedef void sn_cpu_kernel(const sn_cpu_call *call);
 
 /* Raised where kernels come to give other bits: then what earlier ones computed is not taken for theirs. */
@@ -55,8 +55,8 @@ const sn_cpu_kernels *sn_cpu_kernels_select(void);
 /** Bytes of call->workspace: the same for every instruction set and number of threads. */
 size_t sn_cpu_workspace(const sn_op *op);
 
-/** Bytes of scratch memory that each thread needs. */
-size_t sn_cpu_scratch(const sn_op *op, const void *plan);
+/** Bytes of scratch memory that each of so many threads needs. */
+size_t sn_cpu_scratch(const sn_op *op, const void *plan, int threads);
 
 enum {
     SN_CPU_CHUNK = 8192,     /* voxels of one channel that are one unit of work, and of one partial sum */

@@ -38,7 +38,7 @@ size_t sn_cpu_workspace(const sn_op *op)
     }
 }
 
-size_t sn_cpu_scratch(const sn_op *op, const void *plan)
+size_t sn_cpu_scratch(const sn_op *op, const void *plan, int threads)
 {
     size_t channels = (size_t)op->inputs[0].desc.shape[1];
     size_t block = channels * SN_CPU_CLASS_BLOCK * sizeof(float);
@@ -46,7 +46,7 @@ size_t sn_cpu_scratch(const sn_op *op, const void *plan)
     case SN_OP_CONV3D:
     case SN_OP_CONV3D_BACKWARD_DATA:
     case SN_OP_CONV3D_BACKWARD_WEIGHTS:
-        return sn_conv_scratch(plan);
+        return sn_conv_scratch(plan, threads);
     case SN_OP_SOFTMAX:
     case SN_OP_ARGMAX:
         return block;

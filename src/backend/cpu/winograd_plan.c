@@ -11,7 +11,7 @@ enum {
     MOST_LINE = 64,                  /* tiles of several rows in a plane, whose frequencies stay in a cache */
     PACKED_FLOATS = 1536 * 1024,     /* of weights transformed together */
     FEWEST_OUTPUTS = 28,             /* but not fewer of a round */
-    FIELD_FLOATS = 2048 * 1024,      /* deep: of a slab's frequencies of what is read, */
+    FIELD_BYTES = 8 << 20,           /* deep: of a slab's frequencies of what is read, */
     SCRATCH_BYTES = 10 << 20,        /* and of all that a thread has that works on its own slab */
     WANTED_PARTS = 16,               /* of backward weights, so that many threads have work */
     CACHED_FLOATS = 256 * 1024,      /* of tensors that a cache may hold */
@@ -192,8 +192,6 @@ static size_t deep_scratch(const sn_winograd_plan *plan)
         frequency = sn_winograd_frequency(sn_winograd_deep_rows(plan), SN_WINOGRAD_BLOCK);
         floats = sn_conv_larger(planes, gathered + SN_WINOGRAD_FREQUENCIES * frequency);
     }
-    if (plan->apart) /* and the frequencies of a slab of its own */
-        floats += sn_winograd_deep_floats(plan);
     return (size_t)floats * sizeof(float);
 }
 
@@ -211,26 +209,22 @@ static double deep_cost(const sn_winograd_plan *plan)
            pair * (double)plan->in_channels * vectors;
 }
 
-/* Deep: whether threads may have slabs of their own: even ones, at least for two threads, that fit their scratch memory. */
-static bool may_be_apart(sn_winograd_plan *plan)
-{
-    plan->apart = sn_winograd_is_even(plan, 2);
-    return plan->apart && deep_scratch(plan) <= SCRATCH_BYTES;
-}
-
-/* Deep: the cheapest slabs whose frequencies stay in a cache; for more threads, more of their own where that costs little.
- * The cycles; < 0 where not even one layer's do. */
+/* Deep: the cheapest slabs whose frequencies stay in a cache, or fit the threads' scratch memory; more of a thread's own
+ * where that costs little, so that more threads have some. That threads wait for each other counts for this choice only.
+ * The cycles; < 0 where not even one layer's frequencies do. */
 static double choose_slab(sn_winograd_plan *plan)
 {
     const int64_t layers = plan->images * sn_winograd_layers(plan);
+    plan->slab = layers;
     sn_winograd_plan best = *plan;
     double least = -1;
     for (int64_t slabs = 1; slabs <= layers; slabs++) {
         plan->slab = sn_conv_parts(layers, slabs);
         if (sn_winograd_slabs(plan) < slabs) /* the same as with fewer */
             continue;
-        plan->apart = may_be_apart(plan);
-        if (!plan->apart && sn_winograd_deep_floats(plan) > FIELD_FLOATS)
+        size_t field = (size_t)sn_winograd_deep_floats(plan) * sizeof(float);
+        plan->apart = sn_winograd_is_even(plan, 2) && deep_scratch(plan) + field <= SCRATCH_BYTES;
+        if (!plan->apart && field > FIELD_BYTES)
             continue;
         double cost = deep_cost(plan) * (plan->apart ? 1 : together);
         if (least < 0 || cost < least || (plan->apart && best.apart && cost < more_slabs * least))
@@ -266,28 +260,28 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
     return (plan->deep ? deep : cost) < cycles;
 }
 
-/* Backward weights: the partial sums. Else: the frequencies of a round's weights, which leave some room between blocks;
- * deep: those of a slab of what is read, where all threads work on it together. */
+/* Deep: the frequencies of a slab of what is read. Else, forward and backward data: those of a round's weights, which leave
+ * some room between blocks. Backward weights: the partial sums, too. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan)
 {
-    int64_t floats = 0;
-    if (plan->partials > 1) {
-        floats = plan->partials * sn_winograd_weights(plan);
-    } else if (!plan->deep && !plan->is_dw) {
+    int64_t floats = plan->partials > 1 ? plan->partials * sn_winograd_weights(plan) : 0;
+    if (plan->deep) {
+        floats += sn_winograd_deep_floats(plan);
+    } else if (!plan->is_dw) {
         int64_t rows = sn_conv_parts(plan->out_channels, plan->rounds);
         int64_t blocks =
             sn_conv_parts(plan->in_channels, plan->in_block) * sn_conv_parts(rows, SN_WINOGRAD_FEWEST_ROWS);
         floats = SN_WINOGRAD_FREQUENCIES * (plan->in_channels * rows + blocks * SN_WINOGRAD_LANES);
     }
-    if (plan->deep && !plan->apart)
-        floats += sn_winograd_deep_floats(plan);
     return (size_t)floats * sizeof(float);
 }
 
-size_t sn_winograd_scratch(const sn_winograd_plan *plan)
+size_t sn_winograd_scratch(const sn_winograd_plan *plan, int threads)
 {
-    if (plan->deep)
-        return deep_scratch(plan);
+    if (plan->deep) {
+        int64_t field = sn_winograd_apart(plan, threads) ? sn_winograd_deep_floats(plan) : 0;
+        return deep_scratch(plan) + (size_t)field * sizeof(float);
+    }
     int64_t rows = plan->group < 4 ? 4 : plan->group;
     /* Sums take whole vectors: less than half of each is empty but in small blocks. */
     int64_t sums = plan->is_dw ? SN_WINOGRAD_FREQUENCIES * 2 * rows * (plan->in_block + 6) : 0;

@@ -40,11 +40,11 @@ enum {
  * each its rows of tiles, in each the tiles along W, of which both phases are worked on together, first those of phase 0,
  * then those of phase 1.
  *
- * Where lanes are channels ("deep": many channels), the work is cut into slabs of whole layers of tiles. Each thread works
- * on its own slabs, or, where there are too few of them, all threads on one after the other, and share the frequencies of
- * its input, (216, tiles, channels). The weights of a vector of output channels are transformed, all tiles of each frequency
- * multiplied with them, and the outputs transformed. Backward weights multiplies the frequencies of x and dy, and transforms
- * the sums of each slab.
+ * Where lanes are channels ("deep": many channels), the work is cut into slabs of whole layers of tiles. Either each
+ * thread works on slabs of its own, or, where those would not come out even, all of them on one slab after the other. What
+ * is read of a slab is transformed into frequencies, (216, tiles, channels). Then, for each vector of output channels, the
+ * weights are transformed, all tiles of each frequency multiplied with them, and the outputs transformed. Backward weights
+ * multiplies the frequencies of x and dy, and transforms the sums of each slab.
  */
 typedef struct sn_winograd_plan {
     int kernel, tile; /* weights, and outputs of a tile, along an axis: 3, 4 or 5, 2 */
@@ -60,7 +60,7 @@ typedef struct sn_winograd_plan {
     bool deep;                    /* of what follows only `tiles`, `slab` and `partials` are used then */
     int64_t tiles;                /* of an image, in all sub-grids */
     int64_t slab;                 /* layers of tiles that are worked on together, at most */
-    bool apart;                   /* each thread has memory for a slab of its own */
+    bool apart;                   /* slabs may be worked on by a thread each */
     int64_t unit_z, unit_y;
     int64_t units_z, units_y; /* of a sub-grid */
     int64_t in_block;         /* input channels transformed together */
@@ -83,8 +83,8 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
 /** Bytes of workspace: the transformed weights, or the partial sums of dw; deep: the frequencies that are read. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan);
 
-/** Bytes of scratch memory a thread needs. */
-size_t sn_winograd_scratch(const sn_winograd_plan *plan);
+/** Bytes of scratch memory that each of so many threads needs. */
+size_t sn_winograd_scratch(const sn_winograd_plan *plan, int threads);
 
 /** Floats of one frequency of `rows` rows of `row` floats each, and what vectors touch past it: an odd number of vectors,
  * since frequencies that lie a multiple of 4096 bytes apart would share lines of a cache. */
@@ -124,11 +124,17 @@ static inline int64_t sn_winograd_slabs(const sn_winograd_plan *plan)
     return (plan->images * sn_winograd_layers(plan) + plan->slab - 1) / plan->slab;
 }
 
-/** Deep: whether so many threads, each with slabs of its own, have about as much to do. */
+/** Deep: whether slabs are shared out among so many threads evenly: the one that has most has at most 15 % more. */
 static inline bool sn_winograd_is_even(const sn_winograd_plan *plan, int64_t threads)
 {
     int64_t turns = (sn_winograd_slabs(plan) + threads - 1) / threads;
-    return 20 * threads * turns * plan->slab <= 23 * plan->images * sn_winograd_layers(plan);
+    return 100 * threads * turns * plan->slab <= 115 * plan->images * sn_winograd_layers(plan);
+}
+
+/** Deep: whether each of so many threads works on slabs of its own, so that none reads frequencies that another wrote. */
+static inline bool sn_winograd_apart(const sn_winograd_plan *plan, int64_t threads)
+{
+    return plan->apart && threads > 1 && sn_winograd_is_even(plan, threads);
 }
 
 /** Deep: tiles of a layer. */

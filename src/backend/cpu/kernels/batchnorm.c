@@ -178,7 +178,7 @@ SN_INLINE void input_gradient(const float *x, const float *dy, float *dx, int64_
         dx[v] = to.scale * (masked(x[v], dy[v], to, relu) - a - b * (x[v] - to.mean));
 }
 
-/* Channels [first, first + count) of one image, as one thread sees them. */
+/* Channels [first, first + count) of one image. */
 typedef struct gradient_group {
     int64_t count, voxels, chunks;
     const float *x, *dy, *gamma, *beta, *mean, *variance; /* of the first channel */

@@ -39,7 +39,7 @@ static int block_size(int64_t rest)
     return rest < ROW_BLOCK ? (int)rest : ROW_BLOCK;
 }
 
-/* The planes that this thread has of channel `channel` of all images, counted through the tensor. */
+/* The planes that this thread has of channel n*C + c of all images, counted through the tensor. */
 static sn_cpu_part own_planes(const int64_t shape[SN_DIMS], int64_t channel)
 {
     const sn_cpu_part own = sn_cpu_own(shape[2], shape[1], channel % shape[1]);

@@ -1,11 +1,12 @@
 /**
- * How threads share out an operation: by place. Each thread has a stretch of neighbouring voxels of all channels, the
- * same one in all operations on a grid, so that it reads what it wrote itself: cores that do not share a cache wait
+ * How threads share out an operation: by place. Each thread has a stretch of neighbouring voxels of all channels, about
+ * the same one in most operations on a grid, so that it reads what it wrote itself: cores that do not share a cache wait
  * long for each other's.
  */
 #ifndef SN_BACKEND_CPU_SHARE_H
 #define SN_BACKEND_CPU_SHARE_H
 
+#include <assert.h>
 #include <stdbool.h>
 
 #include "backend/cpu/conv_plan.h"
@@ -35,8 +36,8 @@ typedef struct sn_cpu_span {
 /* Those of its chunks [part.begin, part.end); plane is n*C + c. */
 static inline sn_cpu_span sn_cpu_span_of(int64_t plane, int64_t voxels, sn_cpu_part part)
 {
-    int64_t begin = part.begin * SN_CPU_CHUNK, end = sn_conv_smaller(part.end * SN_CPU_CHUNK, voxels);
-    return (sn_cpu_span){plane * voxels + begin, begin < end ? end - begin : 0};
+    int64_t begin = sn_conv_smaller(part.begin * SN_CPU_CHUNK, voxels);
+    return (sn_cpu_span){plane * voxels + begin, sn_conv_smaller(part.end * SN_CPU_CHUNK, voxels) - begin};
 }
 
 static inline sn_cpu_span sn_cpu_chunk_of(int64_t plane, int64_t voxels, int64_t chunk)
@@ -59,10 +60,11 @@ static inline double sn_cpu_add_chunks(const double *values, int64_t chunks, int
     return sum;
 }
 
-/* Begin to share out units [0, units), fewer than 2^32; for all threads of a parallel region. */
+/* Begin to share out units [0, units); for all threads of a parallel region. */
 static inline void sn_cpu_share_out(const sn_cpu_call *call, int64_t units)
 {
     const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+    assert(units <= UINT32_MAX);
     uint64_t first = (uint64_t)sn_conv_split(units, threads, thread);
     uint64_t end = (uint64_t)sn_conv_split(units, threads, thread + 1);
     atomic_store(&call->team->shares[thread].left, first << 32 | end);

@@ -219,7 +219,7 @@ static void share_slab(const sn_cpu_call *call, const sn_winograd_plan *plan, co
 {
     float *scratch = winograd_deep_scratch(call, plan);
     const int64_t blocks = blocks_of(plan), parts = choose_parts(plan, blocks, call->threads);
-    winograd_share_field(x, plan, call->in[0], plan->in_channels, slab, false, scratch);
+    winograd_deep_share_field(x, plan, call->in[0], plan->in_channels, slab, false, scratch);
 #pragma omp barrier
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t b = 0; b < blocks; b++)
@@ -237,8 +237,8 @@ void SN_CPU_NAME(sn_winograd_deep_conv3d)(const sn_cpu_call *call, const sn_wino
     const int64_t slabs = sn_winograd_slabs(plan);
 #pragma omp parallel num_threads(call->threads)
     {
-        const winograd_lanes x = winograd_lanes_of(winograd_deep_space(call, plan), plan, plan->in_channels);
-        if (winograd_apart(plan, call->threads)) {
+        const winograd_lanes x = winograd_lanes_of(winograd_deep_values(call, plan), plan, plan->in_channels);
+        if (sn_winograd_apart(plan, call->threads)) {
             sn_cpu_share_out(call, slabs);
             for (int64_t s; sn_cpu_take(call, &s);)
                 run_slab(call, plan, &x, winograd_slab_of(plan, s));

@@ -24,28 +24,23 @@ static inline winograd_slab winograd_slab_of(const sn_winograd_plan *plan, int64
     return (winograd_slab){first, sn_conv_split(layers, slabs, index + 1) - first};
 }
 
-/* Whether each thread works on slabs of its own, so that none reads frequencies that another wrote: where they are about
- * as many for all threads. Else all work on each slab together. */
-static inline bool winograd_apart(const sn_winograd_plan *plan, int64_t threads)
-{
-    return plan->apart && sn_winograd_is_even(plan, threads);
-}
-
 /* Memory for the frequencies of a slab, of this thread or of all. */
-static inline float *winograd_deep_space(const sn_cpu_call *call, const sn_winograd_plan *plan)
+static inline float *winograd_deep_values(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
-    if (winograd_apart(plan, call->threads))
-        return sn_cpu_thread_scratch(call);
-    if (plan->apart)
-        return (float *)call->team->scratch; /* that of the first thread */
-    return (float *)call->workspace + (plan->partials > 1 ? plan->partials * sn_winograd_weights(plan) : 0);
+    return sn_winograd_apart(plan, call->threads) ? sn_cpu_thread_scratch(call) : call->workspace;
 }
 
-/* This thread's own scratch memory beside it. */
+/* This thread's scratch memory beside it. */
 static inline float *winograd_deep_scratch(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
     float *scratch = sn_cpu_thread_scratch(call);
-    return plan->apart ? scratch + sn_winograd_deep_floats(plan) : scratch;
+    return sn_winograd_apart(plan, call->threads) ? scratch + sn_winograd_deep_floats(plan) : scratch;
+}
+
+/* Where partial sums of backward weights lie, behind the frequencies that threads share. */
+static inline float *winograd_deep_partials(const sn_cpu_call *call, const sn_winograd_plan *plan)
+{
+    return (float *)call->workspace + sn_winograd_deep_floats(plan);
 }
 
 /* Frequencies of all tiles: value f, t, channel c at f*frequency + t*lanes + c. */
@@ -190,8 +185,9 @@ static void winograd_deep_field(const winograd_lanes *field, const sn_winograd_p
 }
 
 /* The same by all threads of a parallel region, which do not wait. */
-static void winograd_share_field(const winograd_lanes *field, const sn_winograd_plan *plan, const float *x,
-                                 int64_t channels, winograd_slab slab, bool gradient, float *planes)
+static void winograd_deep_share_field(const winograd_lanes *field, const sn_winograd_plan *plan,
+                                      const float *x, int64_t channels, winograd_slab slab, bool gradient,
+                                      float *planes)
 {
 #pragma omp for collapse(2) schedule(dynamic) nowait
     for (int64_t layer = slab.first; layer < slab.first + slab.count; layer++)

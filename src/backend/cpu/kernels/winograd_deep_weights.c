@@ -111,7 +111,7 @@ typedef struct weights_job {
 static weights_job job_of(const sn_cpu_call *call, const sn_winograd_plan *plan)
 {
     weights_job job = {call, plan, .scratch = winograd_deep_scratch(call, plan)};
-    job.x = winograd_lanes_of(winograd_deep_space(call, plan), plan, plan->in_channels);
+    job.x = winograd_lanes_of(winograd_deep_values(call, plan), plan, plan->in_channels);
     job.dy =
         winograd_lanes_of(job.x.values + SN_WINOGRAD_FREQUENCIES * job.x.frequency, plan, plan->out_channels);
     return job;
@@ -121,7 +121,8 @@ static weights_target target_of(const weights_job *job, int64_t slab)
 {
     if (job->plan->partials == 1)
         return (weights_target){job->call->out[0], true};
-    return (weights_target){(float *)job->call->workspace + slab * sn_winograd_weights(job->plan), false};
+    return (weights_target){
+        winograd_deep_partials(job->call, job->plan) + slab * sn_winograd_weights(job->plan), false};
 }
 
 /* One slab by this thread alone. */
@@ -150,8 +151,8 @@ static void share_slab(const weights_job *job, int64_t index)
     int64_t blocks = sn_conv_parts(vectors, SN_PRODUCT_VECTORS);
     if (blocks * sn_conv_parts(plan->in_channels, rows) < job->call->threads)
         blocks = vectors;
-    winograd_share_field(&job->x, plan, job->call->in[0], plan->in_channels, slab, false, job->scratch);
-    winograd_share_field(&job->dy, plan, job->call->in[1], plan->out_channels, slab, true, job->scratch);
+    winograd_deep_share_field(&job->x, plan, job->call->in[0], plan->in_channels, slab, false, job->scratch);
+    winograd_deep_share_field(&job->dy, plan, job->call->in[1], plan->out_channels, slab, true, job->scratch);
 #pragma omp barrier
 #pragma omp for collapse(2) schedule(dynamic)
     for (int64_t b = 0; b < blocks; b++)
@@ -167,7 +168,7 @@ void SN_CPU_NAME(sn_winograd_deep_backward_weights)(const sn_cpu_call *call, con
 #pragma omp parallel num_threads(call->threads)
     {
         const weights_job job = job_of(call, plan);
-        if (winograd_apart(plan, call->threads)) {
+        if (sn_winograd_apart(plan, call->threads)) {
             sn_cpu_share_out(call, slabs);
             for (int64_t s; sn_cpu_take(call, &s);)
                 run_slab(&job, s);
@@ -176,6 +177,7 @@ void SN_CPU_NAME(sn_winograd_deep_backward_weights)(const sn_cpu_call *call, con
                 share_slab(&job, s);
         }
         if (plan->partials > 1)
-            sn_conv_add_partials(call->out[0], call->workspace, plan->partials, sn_winograd_weights(plan));
+            sn_conv_add_partials(call->out[0], winograd_deep_partials(call, plan), plan->partials,
+                                 sn_winograd_weights(plan));
     }
 }
