@@ -209,6 +209,12 @@ static double deep_cost(const sn_winograd_plan *plan)
            pair * (double)plan->in_channels * vectors;
 }
 
+/* Deep: what slabs of a thread's own write of backward weights, each for itself. */
+static size_t partial_bytes(const sn_winograd_plan *plan)
+{
+    return plan->is_dw ? (size_t)(sn_winograd_slabs(plan) * sn_winograd_weights(plan)) * sizeof(float) : 0;
+}
+
 /* Deep: the cheapest slabs whose frequencies stay in a cache, or fit the threads' scratch memory; more of a thread's own
  * where that costs little, so that more threads have some. That threads wait for each other counts for this choice only.
  * The cycles; < 0 where not even one layer's frequencies do. */
@@ -223,7 +229,8 @@ static double choose_slab(sn_winograd_plan *plan)
         if (sn_winograd_slabs(plan) < slabs) /* the same as with fewer */
             continue;
         size_t field = (size_t)sn_winograd_deep_floats(plan) * sizeof(float);
-        plan->apart = sn_winograd_is_even(plan, 2) && deep_scratch(plan) + field <= SCRATCH_BYTES;
+        plan->apart = sn_winograd_is_even(plan, 2) && deep_scratch(plan) + field <= SCRATCH_BYTES &&
+                      partial_bytes(plan) <= FIELD_BYTES;
         if (!plan->apart && field > FIELD_BYTES)
             continue;
         double cost = deep_cost(plan) * (plan->apart ? 1 : together);
@@ -255,7 +262,7 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
     const double deep = choose_slab(plan);
     plan->deep = deep >= 0 && deep < cost;
     if (plan->deep && plan->is_dw)
-        plan->partials = sn_winograd_slabs(plan);
+        plan->partials = plan->apart ? sn_winograd_slabs(plan) : sn_winograd_slabs(plan) > 1;
     cost += value_cycles * far_values(plan) / SN_WINOGRAD_LANES;
     return (plan->deep ? deep : cost) < cycles;
 }
@@ -264,7 +271,7 @@ bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycle
  * some room between blocks. Backward weights: the partial sums, too. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan)
 {
-    int64_t floats = plan->partials > 1 ? plan->partials * sn_winograd_weights(plan) : 0;
+    int64_t floats = plan->deep || plan->partials > 1 ? plan->partials * sn_winograd_weights(plan) : 0;
     if (plan->deep) {
         floats += sn_winograd_deep_floats(plan);
     } else if (!plan->is_dw) {

@@ -57,7 +57,7 @@ typedef struct sn_winograd_plan {
     int64_t tiles_z, tiles_y;     /* of a sub-grid */
     int64_t sub_tiles_x, tiles_x; /* of a row of a sub-grid, of its sub-grids along W together */
     bool is_dw;                   /* backward weights */
-    bool deep;                    /* of what follows only `tiles`, `slab` and `partials` are used then */
+    bool deep;                    /* of what follows only the next three and `partials` are used then */
     int64_t tiles;                /* of an image, in all sub-grids */
     int64_t slab;                 /* layers of tiles that are worked on together, at most */
     bool apart;                   /* slabs may be worked on by a thread each */
@@ -66,10 +66,12 @@ typedef struct sn_winograd_plan {
     int64_t in_block;         /* input channels transformed together */
     int64_t group;            /* output channels of a unit of work, at most */
     int64_t rounds;           /* the output channels are cut into as many parts, one after the other */
-    int64_t sub_row;  /* floats of a sub-grid's row of pixels in scratch memory, zeros around it included */
-    int64_t row;      /* of all of them */
-    int64_t line;     /* floats of one frequency of a layer of tiles there */
-    int64_t partials; /* backward weights: sums formed apart, then added in order; deep: slabs; else 0 */
+    int64_t sub_row; /* floats of a sub-grid's row of pixels in scratch memory, zeros around it included */
+    int64_t row;     /* of all of them */
+    int64_t line;    /* floats of one frequency of a layer of tiles there */
+    int64_t
+        partials; /* backward weights: sums formed apart, then added in order; deep: one for each slab of a thread's
+                         own, one for all others, none for a single one; else 0 */
 } sn_winograd_plan;
 
 /**
@@ -80,7 +82,7 @@ typedef struct sn_winograd_plan {
  */
 bool sn_winograd_plan_make(sn_winograd_plan *plan, const sn_op *op, double cycles);
 
-/** Bytes of workspace: the transformed weights, or the partial sums of dw; deep: the frequencies that are read. */
+/** Bytes of workspace: the transformed weights; deep: the frequencies of what is read; the partial sums of dw. */
 size_t sn_winograd_workspace(const sn_winograd_plan *plan);
 
 /** Bytes of scratch memory that each of so many threads needs. */

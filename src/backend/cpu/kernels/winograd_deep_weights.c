@@ -43,24 +43,31 @@ static void transform_sums(const weights_unit *unit, const sn_winograd_plan *pla
             winograd_kernel_back(5, unit->weights + v, weights_tap(), sums + v, unit->sums.frequency);
 }
 
-/* Where the gradients of a slab go, (K^3, I, O): added to dw, or written to a sum of its own. */
+/* Where the gradients of a slab go: those of all but the last are summed apart, so that dw is added to once. A thread's own
+ * slab is the first of a partial sum that never ends. */
 typedef struct weights_target {
-    float *dw;
-    bool add;
+    float *dw, *partial; /* (K^3, I, O) */
+    bool first, last;    /* slab */
 } weights_target;
 
-/* The gradients of one tap of `count` output channels, which only this thread writes; those at to + next are needed
- * soon. */
-static void write_row(float *to, const float *from, int64_t count, bool add, int64_t next)
+/* The gradients of one tap of `count` output channels, which only this thread writes, from value `at` on; those at
+ * at + next are needed soon. */
+static void add_row(const weights_target *target, int64_t at, const float *from, int64_t count, int64_t next)
 {
+    const bool first = target->first, last = target->last;
+    float *partial = target->partial + at, *to = last ? target->dw + at : partial;
     int64_t lane = 0;
     for (; lane + LANES <= count; lane += LANES) {
         vf value = vf_load(from + lane);
-        vf_store(to + lane, add ? vf_load(to + lane) + value : value);
+        if (!first)
+            value += vf_load(partial + lane);
+        vf_store(to + lane, last ? vf_load(to + lane) + value : value);
         __builtin_prefetch(to + lane + next, 1, 2);
     }
-    for (; lane < count; lane++)
-        to[lane] = add ? to[lane] + from[lane] : from[lane];
+    for (; lane < count; lane++) {
+        float value = first ? from[lane] : partial[lane] + from[lane];
+        to[lane] = last ? to[lane] + value : value;
+    }
 }
 
 /* From the sums of all frequencies to gradients. */
@@ -74,9 +81,8 @@ static void write_weights(const weights_unit *unit, const sn_winograd_plan *plan
         transform_sums(unit, plan, unit->sums.values + first * lanes, count);
         for (int64_t t = 0; t < taps; t++, at += plan->weight_tap)
             for (int64_t i = 0; i < count; i++)
-                write_row(target->dw + at + i * plan->weight_in,
-                          unit->weights + t * weights_tap() + i * lanes, unit->block.count, target->add,
-                          winograd_next_tap(plan, t, count));
+                add_row(target, at + i * plan->weight_in, unit->weights + t * weights_tap() + i * lanes,
+                        unit->block.count, winograd_next_tap(plan, t, count));
     }
 }
 
@@ -119,10 +125,11 @@ static weights_job job_of(const sn_cpu_call *call, const sn_winograd_plan *plan)
 
 static weights_target target_of(const weights_job *job, int64_t slab)
 {
-    if (job->plan->partials == 1)
-        return (weights_target){job->call->out[0], true};
-    return (weights_target){
-        winograd_deep_partials(job->call, job->plan) + slab * sn_winograd_weights(job->plan), false};
+    const sn_winograd_plan *plan = job->plan;
+    float *dw = job->call->out[0], *partials = winograd_deep_partials(job->call, plan);
+    if (plan->apart)
+        return (weights_target){dw, partials + slab * sn_winograd_weights(plan), true, false};
+    return (weights_target){dw, partials, slab == 0, slab == sn_winograd_slabs(plan) - 1};
 }
 
 /* One slab by this thread alone. */
@@ -176,7 +183,7 @@ void SN_CPU_NAME(sn_winograd_deep_backward_weights)(const sn_cpu_call *call, con
             for (int64_t s = 0; s < slabs; s++)
                 share_slab(&job, s);
         }
-        if (plan->partials > 1)
+        if (plan->apart)
             sn_conv_add_partials(call->out[0], winograd_deep_partials(call, plan), plan->partials,
                                  sn_winograd_weights(plan));
     }
