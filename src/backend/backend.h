@@ -89,8 +89,8 @@ typedef struct sn_backend {
                                 sn_buffer *const *buffers, int buffer_count, sn_error *error);
     void (*program_free)(sn_device *device, sn_program *program);
 
-    /** Run the operations in order; programs of a device are made and run one after the other. No allocation of device memory; the
-     * result is complete after synchronise. */
+    /** Run the operations in order; programs of a device are made and run one after the other. No allocation of device
+     * memory; the result is complete after synchronise. */
     sn_status (*program_run)(sn_device *device, sn_program *program, sn_error *error);
 } sn_backend;
 

@@ -119,7 +119,7 @@ void sn_conv_plan_free(sn_conv_plan *plan);
  * form. */
 size_t sn_conv_workspace(const sn_op *op);
 
-/** Bytes of scratch memory a thread needs. */
+/** Bytes of scratch memory that each of so many threads needs. */
 size_t sn_conv_scratch(const sn_conv_plan *plan, int threads);
 
 /** How vectors run over a tile of `extent` outputs. */

@@ -59,7 +59,7 @@ size_t sn_cpu_workspace(const sn_op *op);
 size_t sn_cpu_scratch(const sn_op *op, const void *plan, int threads);
 
 enum {
-    SN_CPU_CHUNK = 8192,     /* voxels of one channel that are one unit of work, and of one partial sum */
+    SN_CPU_CHUNK = 8192,     /* voxels of one channel that one thread works on, and of one partial sum */
     SN_CPU_CLASS_BLOCK = 64, /* voxels whose classes are worked on together */
 };
 
