@@ -69,7 +69,7 @@ stage_conformance() {
 
 stage_gradients() {
     gpu_needed
-    SEGNAS3D_TEST_DEVICE=cuda build/tests/test_accuracy
+    SEGNAS3D_TEST_DEVICE=cuda build/tests/train/test_accuracy
 }
 
 # What the names of all kernels in the sources have in common that cuDNN's have not, as a regular expression.

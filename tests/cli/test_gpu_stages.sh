@@ -31,6 +31,9 @@ stand_in() {
 mkdir -p scripts src/backend/cuda
 cp "$root/scripts/gpu.sh" scripts
 cp -r "$root/src/backend/cuda/kernels" src/backend/cuda
+for test in $(grep -o 'build/tests/[a-z_/]*' scripts/gpu.sh); do
+    [ -x "$(dirname "$built")/${test#build/}" ] || fail "gpu.sh runs $test, which is not there"
+done
 stand_in scripts/setup.sh 'exit 1'
 gpu 2 'usage: gpu.sh [build | devices | ' nonsense
 gpu 77 'left out: nothing can be built, and nothing was built elsewhere' build
@@ -48,7 +51,7 @@ gpu 77 'left out: no GPU can be used: there is no driver' trial
 
 export FAKE_GPUS="9.0:4096"
 stand_in build/tests/backend/test_cuda 'echo operations agree'
-stand_in build/tests/test_accuracy '[ "$SEGNAS3D_TEST_DEVICE" = cuda ] && echo "a gradient is wrong" && exit 1'
+stand_in build/tests/train/test_accuracy '[ "$SEGNAS3D_TEST_DEVICE" = cuda ] && echo "a gradient is wrong" && exit 1'
 stand_in tools/compute-sanitizer 'echo "$@" && [ "$2" != synccheck ]'
 PATH="$folder/tools:$PATH"
 gpu 0 'what was built elsewhere is used' build
@@ -67,7 +70,7 @@ for kernel in _ZN5cudnn4nadamEPf sm80_xmma_fprop_implicit_gemm _Z9transposePf; d
 done
 gpu 77 'left out: SEGNAS3D_SHARED_DATA does not say' accuracy
 [ "$(ls build/gpu/*.txt | wc -l)" -eq 3 ] || fail "not three stages are done: $(ls build/gpu)"
-stand_in build/tests/test_accuracy 'echo gradients agree'
+stand_in build/tests/train/test_accuracy 'echo gradients agree'
 stand_in tools/compute-sanitizer 'echo "0 errors"'
 gpu 0 'gradients agree' gradients sanitizer
 
