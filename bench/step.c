@@ -147,8 +147,8 @@ static sn_status training_begin(training *self, const measurement *what, sn_erro
     options.dropout = 0;
     SN_TRY(
         sn_device_open(&self->backend, &self->device, what->device, what->precision, what->threads, error));
-    SN_TRY(sn_train_graph_make(&self->graph, &what->arch, &what->shape, &options, SN_RECOMPUTE_CHEAP, SN_F32,
-                               error));
+    SN_TRY(sn_train_graph_make(&self->graph, &what->arch, &what->shape, &options, SN_RECOMPUTE_CHEAP,
+                               sn_backend_values(self->backend, self->device), error));
     SN_TRY(sn_executor_create(&self->executor, self->graph.graph, self->backend, self->device, error));
     SN_TRY(sn_executor_initialise(self->executor, options.seed, error));
     for (sn_tensor t = 0; t < sn_graph_tensor_count(self->graph.graph); t++)

@@ -178,7 +178,8 @@ sn_status sn_arch_build(sn_tensor *scores, sn_graph *graph, const sn_arch *arch,
                             classes);
     if (!(dropout >= 0 && dropout < 1))
         return sn_error_set(error, SN_ERR_ARG, "network: dropout %g must be in [0, 1)", dropout);
-    sn_tensor x = sn_layer_pad(graph, image, (int64_t)1 << sn_arch_poolings(arch));
+    sn_tensor x = sn_graph_to_values(graph, image);
+    x = sn_layer_pad(graph, x, (int64_t)1 << sn_arch_poolings(arch));
     if (arch->net == SN_NET_UNET3D) {
         x = sn_unet3d_scores(graph, x, classes);
     } else if (arch->net == SN_NET_VNET) {

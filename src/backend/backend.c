@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+sn_dtype sn_backend_values(const sn_backend *backend, const sn_device *device)
+{
+    return backend->values == NULL ? SN_F32 : backend->values(device);
+}
+
 sn_status sn_backend_find(const sn_backend **backend, const char *device, sn_error *error)
 {
     *backend = NULL;

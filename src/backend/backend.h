@@ -20,7 +20,8 @@ typedef struct sn_program sn_program;
 
 enum { SN_REASON_TEXT = 256 };
 
-/* What a convolution's products are computed in; sums are in float32 or more. */
+/* What products of convolutions are computed in, and in bf16 also what values are kept in (sn_backend_values); sums are in
+ * float32 or more. */
 typedef enum sn_precision {
     SN_PRECISION_AUTO, /* the device's own choice */
     SN_PRECISION_FLOAT32,
@@ -52,6 +53,9 @@ typedef struct sn_backend {
 
     /** The name of the kernels in use, e.g. the instruction set: the same kernels give the same bits. */
     const char *(*kernels)(const sn_device *device);
+
+    /** The type that the values between operations are best of on the device: SN_F32 or SN_BF16. NULL: SN_F32. */
+    sn_dtype (*values)(const sn_device *device);
 
     /** Zeroed memory of `bytes`, aligned to SN_ALIGNMENT. SN_ERR_MEMORY where there is none. */
     sn_status (*alloc)(sn_device *device, sn_buffer **buffer, size_t bytes, sn_error *error);
@@ -96,6 +100,9 @@ typedef struct sn_backend {
 
 extern const sn_backend sn_backend_ref;
 extern const sn_backend sn_backend_cpu;
+
+/** The type of values on a device of the backend. */
+sn_dtype sn_backend_values(const sn_backend *backend, const sn_device *device);
 
 /** A backend that runs `inner` with poisoned outputs and workspace; static, valid for ever. `inner` is ref or
  * cpu. */

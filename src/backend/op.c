@@ -35,6 +35,7 @@ static const sn_op_info op_infos[SN_OP_KINDS] = {
     [SN_OP_WINDOW] = {"window", 1, 1, 1, 0, 0, 0},
     [SN_OP_CHANNEL_DROPOUT] = {"channel_dropout", 2, 2, 1, 0, 0, BIT(0)},
     [SN_OP_AFFINE_WARP] = {"affine_warp", 2, 2, 1, 0, 0, 0},
+    [SN_OP_TO_BF16] = {"to_bf16", 1, 1, 1, 0, 0, 0},
     [SN_OP_SOFTMAX] = {"softmax", 1, 1, 1, 0, 0, BIT(0)},
     [SN_OP_LOSS] = {"loss", 3, 3, 2, BIT(0), BIT(0), 0},
     [SN_OP_OVERLAP] = {"overlap", 2, 2, 1, 0, 0, 0},
@@ -69,9 +70,16 @@ int64_t sn_tensor_count(const sn_tensor_desc *desc)
     return desc->shape[0] * desc->shape[1] * sn_tensor_voxels(desc);
 }
 
+int64_t sn_tensor_stored_channels(const sn_tensor_desc *desc)
+{
+    const int64_t channels = desc->shape[1];
+    return desc->dtype == SN_BF16 ? sn_round_up(channels, SN_BF16_CHANNELS) : channels;
+}
+
 size_t sn_tensor_bytes(const sn_tensor_desc *desc)
 {
-    return (size_t)sn_tensor_count(desc) * sn_dtype_size(desc->dtype);
+    const int64_t stored = desc->shape[0] * sn_tensor_stored_channels(desc) * sn_tensor_voxels(desc);
+    return (size_t)stored * sn_dtype_size(desc->dtype);
 }
 
 size_t sn_tensor_room(const sn_tensor_desc *desc)
@@ -95,17 +103,19 @@ bool sn_op_concat_place(size_t *offset, const sn_op *op, int input)
     *offset = 0;
     for (int i = 0; i < input; i++)
         *offset += sn_tensor_bytes(&op->inputs[i].desc);
-    return op->inputs[input].desc.shape[0] == 1 && *offset % SN_ALIGNMENT == 0;
+    const sn_tensor_desc *x = &op->inputs[input].desc;
+    return x->shape[0] == 1 && x->dtype != SN_BF16 && *offset % SN_ALIGNMENT == 0;
 }
 
 bool sn_op_window_place(size_t *offset, const sn_op *op)
 {
     const int64_t *in = op->inputs[0].desc.shape, *out = op->outputs[0].desc.shape;
     const int64_t *from = op->params.window.offset;
-    bool whole = in[0] == 1 && from[0] >= 0 && from[0] + out[1] <= in[1];
+    const sn_dtype dtype = op->inputs[0].desc.dtype;
+    bool whole = in[0] == 1 && dtype != SN_BF16 && from[0] >= 0 && from[0] + out[1] <= in[1];
     for (int d = 1; d < 4; d++)
         whole = whole && from[d] == 0 && out[d + 1] == in[d + 1];
-    size_t channel = sn_dtype_size(op->inputs[0].desc.dtype) * (size_t)sn_tensor_voxels(&op->inputs[0].desc);
+    size_t channel = sn_dtype_size(dtype) * (size_t)sn_tensor_voxels(&op->inputs[0].desc);
     *offset = whole ? channel * (size_t)from[0] : 0;
     return whole && *offset % SN_ALIGNMENT == 0;
 }
@@ -118,8 +128,7 @@ static bool any_is_bf16(const sn_operand *operands, int count)
     return found;
 }
 
-/* The type that op.h calls real: f64 is an operand of some operations in float too. */
-static sn_dtype real_type(const sn_op *op)
+sn_dtype sn_op_real(const sn_op *op)
 {
     return op->kind == SN_OP_NADAM ? op->outputs[0].desc.dtype : op->inputs[0].desc.dtype;
 }
@@ -128,7 +137,7 @@ const char *sn_op_beside_f32(const sn_op *op)
 {
     if (any_is_bf16(op->inputs, op->input_count) || any_is_bf16(op->outputs, op->output_count))
         return "bf16";
-    return real_type(op) == SN_F64 ? "f64" : NULL;
+    return sn_op_real(op) == SN_F64 ? "f64" : NULL;
 }
 
 const sn_operand *sn_op_weights(const sn_op *op)

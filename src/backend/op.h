@@ -1,16 +1,21 @@
 /**
  * Operations: what each one means, for every backend.
  *
- * A tensor is logical NCDHW, five dimensions, dense, W fastest; a vector of C values is (1, C, 1, 1, 1). How
- * a backend lays values out inside an operation is its own business. An operation has inputs, outputs and
- * parameters; whatever changes between steps (step number, learning rate, matrices, the case) is a tensor,
- * never a parameter.
+ * A tensor is logical NCDHW, five dimensions; it lies dense, W fastest, but for SN_BF16 (below); a vector of C
+ * values is (1, C, 1, 1, 1). How a backend lays values out inside an operation is its own business. An operation
+ * has inputs, outputs and parameters; whatever changes between steps (step number, learning rate, matrices, the
+ * case) is a tensor, never a parameter.
  *
- * "Real" below is the graph's floating-point type: SN_F64 or SN_F32.
+ * "Real" below is the graph's floating-point type: SN_F64, SN_F32 or, where an operation is not said to be without
+ * it, SN_BF16. What belongs to a channel (weights, biases, gamma, statistics, their gradients) is SN_F32 where the
+ * values are SN_BF16.
+ *
+ * A tensor of SN_BF16 lies channels last, N, D, H, W, C, as tensor cores read it, with channels rounded up to a
+ * multiple of SN_BF16_CHANNELS; the values of those are zeros, which operations keep as long as all values are finite.
  *
  * Some outputs are updated: their old value counts. Gradients of parameters are always added to what is
  * there, so the images of a batch are summed in the order in which they run; SN_OP_NADAM uses the sum and
- * sets it to zero. What is added is the complete gradient of an image, rounded to the tensor's type: so gradients
+ * sets it to zero. What is added is the complete gradient of an image, rounded to the tensor's type or before: so gradients
  * that begin at zero, one for each image, can be added later with the same bits (train/together.h). The loss is added
  * in the same way, so that nobody has to wait for it between two images.
  */
@@ -27,6 +32,7 @@ enum {
     SN_DIMS = 5,
     SN_OP_MAX_INPUTS = 8,
     SN_OP_MAX_OUTPUTS = 5,
+    SN_BF16_CHANNELS = 8,
 };
 
 typedef enum sn_dtype {
@@ -50,6 +56,9 @@ bool sn_tensor_desc_equal(const sn_tensor_desc *a, const sn_tensor_desc *b);
 /** Elements of a tensor. */
 int64_t sn_tensor_count(const sn_tensor_desc *desc);
 
+/** Channels of a tensor as it lies in a buffer: of SN_BF16 rounded up. */
+int64_t sn_tensor_stored_channels(const sn_tensor_desc *desc);
+
 /** Bytes of a tensor. */
 size_t sn_tensor_bytes(const sn_tensor_desc *desc);
 
@@ -72,13 +81,13 @@ typedef enum sn_op_kind {
     SN_OP_BIAS_BACKWARD, /* dy (N,C,..)                -> db (C), added to */
 
     /* Batch normalisation over the voxels of one image: statistics per (n, c), biased variance v, accumulated
-     * in double. z = (x - m)/sqrt(v + epsilon)*gamma + beta; y = z, or max(z, 0) if params.batchnorm.relu. y is
+     * in double (of bf16 a few values at a time in float). z = (x - m)/sqrt(v + epsilon)*gamma + beta; y = z, or max(z, 0) if params.batchnorm.relu. y is
      * made of m and v as they are stored: BATCHNORM_APPLY with these gives the same bits. */
     SN_OP_BATCHNORM,          /* x, gamma (C), beta (C) -> y, m (N,C,1,1,1), v (N,C,1,1,1) */
     SN_OP_BATCHNORM_APPLY,    /* x, gamma, beta, m (N or 1,C), v (N or 1,C) -> y: with given statistics */
     SN_OP_BATCHNORM_BACKWARD, /* x, gamma, beta, m, v, dy -> dx, dgamma (C), dbeta (C); these two added to */
     /* Running statistics, for each image n in order, with b = params.batchnorm.voxels: rm = (1-q)*rm + q*m;
-     * rv = (1-q)*rv + q*v*b/(b-1) (v where b = 1); q = params.batchnorm.momentum. */
+     * rv = (1-q)*rv + q*v*b/(b-1) (v where b = 1); q = params.batchnorm.momentum. Not in bf16. */
     SN_OP_BATCHNORM_RUNNING, /* m (N,C,1,1,1), v (N,C,1,1,1) -> rm (1,C), rv (1,C); both updated */
 
     SN_OP_PRELU,          /* x, a (C)                   -> y = x > 0 ? x : a[c]*x */
@@ -87,8 +96,8 @@ typedef enum sn_op_kind {
     SN_OP_SUM, /* 1..8 tensors of one shape          -> y: added left to right */
 
     /* Maximum over 2x2x2 voxels, stride 2; extents of x are even. index = 4a+2b+c of the first maximum in
-     * (a,b,c) order. */
-    SN_OP_MAXPOOL,           /* x                     -> y (N,C,D/2,H/2,W/2), index u8 of y's shape */
+     * (a,b,c) order, u8, or bf16 where x is. */
+    SN_OP_MAXPOOL,           /* x                     -> y (N,C,D/2,H/2,W/2), index of y's shape */
     SN_OP_MAXPOOL_BACKWARD,  /* dy, index             -> dx */
     SN_OP_UPSAMPLE,          /* x                     -> y: nearest, extents times params.upsample.factor */
     SN_OP_UPSAMPLE_BACKWARD, /* dy                    -> dx: sum over each factor^3 block */
@@ -105,12 +114,14 @@ typedef enum sn_op_kind {
 
     /* y[n,c,v] = x[n,c] sampled at M*(z,y,x,1)', M = the 3x4 matrix of voxel coordinates (D,H,W order);
      * outside = 0. Linear (real): trilinear, voxels outside count as 0. Nearest (u8 or real): at
-     * floor(coordinate + 0.5). */
+     * floor(coordinate + 0.5). Not in bf16. */
     SN_OP_AFFINE_WARP, /* x, M f64 (1,1,1,3,4)       -> y of x's shape */
 
-    SN_OP_SOFTMAX, /* scores (N,C,..)                -> probabilities over C */
+    SN_OP_TO_BF16, /* x f32 or f64                   -> y bf16: rounded to nearest, ties to even */
+
+    SN_OP_SOFTMAX, /* scores (N,C,..)                -> probabilities over C, f32 where scores are bf16 */
     /* Losses of docs/method.md section 4; one image at a time, mean over n; p = softmax(scores), labels u8
-     * (N,1,..) < C, weights w_l real (C). dscores = d loss / d scores. All sums in double. -ln takes p and
+     * (N,1,..) < C, weights w_l real (C). dscores = d loss / d scores. Sums as above. -ln takes p and
      * Dice clamped to [1e-7, 1 - 1e-7], with gradient 0 outside; the sums of Dice, and the Dice of
      * SN_LOSS_DICE_CE, are not clamped. Labels are all C, present or not. A NaN score makes the loss NaN. */
     SN_OP_LOSS, /* scores, labels, weights           -> loss f64 (1,1,1,1,1), added to; dscores */
@@ -197,7 +208,8 @@ typedef struct sn_op_info {
     int min_inputs, max_inputs, outputs;
     unsigned updated_outputs; /* bit o: output o is read, changed and written back */
     unsigned added_outputs;   /* bit o: it is so as a gradient: the complete one of an image is added */
-    unsigned in_place_inputs; /* bit i: output 0 may occupy the memory of input i */
+    unsigned
+        in_place_inputs; /* bit i: output 0 may occupy the memory of input i, if that is of its type and size */
 } sn_op_info;
 
 /** The fixed facts of an operation kind; lives for ever. */
@@ -220,6 +232,9 @@ bool sn_op_concat_place(size_t *offset, const sn_op *op, int input);
 
 /** The same of the output of SN_OP_WINDOW in its input: a window of whole channels of one image. */
 bool sn_op_window_place(size_t *offset, const sn_op *op);
+
+/** What "real" is in an operation: f64 is the type of some operands in the others, too. u8 of what moves labels. */
+sn_dtype sn_op_real(const sn_op *op);
 
 /** The type, "f64" or "bf16", for which a backend that computes in float32 refuses an operation; NULL: none. */
 const char *sn_op_beside_f32(const sn_op *op);

@@ -41,7 +41,13 @@ static const char *op_name(const sn_op *op)
 
 static bool is_real(sn_dtype dtype)
 {
-    return dtype == SN_F64 || dtype == SN_F32;
+    return dtype == SN_F64 || dtype == SN_F32 || dtype == SN_BF16;
+}
+
+/* The type of what belongs to a channel. */
+static sn_dtype channel_type(sn_dtype real)
+{
+    return real == SN_BF16 ? SN_F32 : real;
 }
 
 static sn_status expect(const sn_op *op, const char *name, const sn_operand *operand, sn_dtype dtype,
@@ -73,6 +79,15 @@ static sn_status expect_real(const sn_op *op, const char *name, sn_error *error)
     sn_dtype dtype = op->inputs[0].desc.dtype;
     if (is_real(dtype))
         return SN_OK;
+    return sn_error_set(error, SN_ERR_ARG, "%s: %s is %s, expected f64, f32 or bf16", op_name(op), name,
+                        dtype_name(dtype));
+}
+
+/* Of operations that are without bf16. */
+static sn_status expect_wide(const sn_op *op, const char *name, sn_dtype dtype, sn_error *error)
+{
+    if (dtype == SN_F64 || dtype == SN_F32)
+        return SN_OK;
     return sn_error_set(error, SN_ERR_ARG, "%s: %s is %s, expected f64 or f32", op_name(op), name,
                         dtype_name(dtype));
 }
@@ -91,7 +106,7 @@ static sn_status check_tensor(const sn_op *op, const char *role, int index, cons
 {
     char text[SHAPE_TEXT];
     const sn_tensor_desc *desc = &operand->desc;
-    int64_t bytes = (int64_t)sizeof(double);
+    int64_t bytes = 2 * (int64_t)sizeof(double); /* of a value, or of one channel that is stored as several */
     for (int i = 0; i < SN_DIMS; i++)
         if (desc->shape[i] < 1 || __builtin_mul_overflow(bytes, desc->shape[i], &bytes))
             return sn_error_set(error, SN_ERR_ARG,
@@ -137,7 +152,7 @@ static sn_status check_conv3d(const sn_op *op, const sn_operand *x, const sn_ope
     sn_status status;
     const sn_conv3d_params *p = &op->params.conv3d;
     const int64_t *in = x->desc.shape, *weights = w->desc.shape, *out = y->desc.shape;
-    sn_dtype real = op->inputs[0].desc.dtype;
+    sn_dtype real = op->inputs[0].desc.dtype, w_type = channel_type(real);
     SN_TRY(expect_real(op, "input 0", error));
     SN_TRY(check_conv3d_params(op, error));
     if (weights[1] != in[1])
@@ -156,7 +171,7 @@ static sn_status check_conv3d(const sn_op *op, const sn_operand *x, const sn_ope
         expected[2 + i] = room / p->stride + 1;
     }
     SN_TRY(expect(op, "x", x, real, in, error));
-    SN_TRY(expect(op, "w", w, real, SHAPE(weights[0], weights[1], p->kernel, p->kernel, p->kernel), error));
+    SN_TRY(expect(op, "w", w, w_type, SHAPE(weights[0], weights[1], p->kernel, p->kernel, p->kernel), error));
     SN_TRY(expect(op, "y", y, real, expected, error));
 done:
     return status;
@@ -169,10 +184,10 @@ static sn_status check_bias(const sn_op *op, sn_error *error)
     sn_dtype real = op->inputs[0].desc.dtype;
     SN_TRY(expect_real(op, "input 0", error));
     if (op->kind == SN_OP_BIAS) {
-        SN_TRY(expect_input(op, 1, "b", real, VECTOR(x[1]), error));
+        SN_TRY(expect_input(op, 1, "b", channel_type(real), VECTOR(x[1]), error));
         SN_TRY(expect_output(op, 0, "y", real, x, error));
     } else {
-        SN_TRY(expect_output(op, 0, "db", real, VECTOR(x[1]), error));
+        SN_TRY(expect_output(op, 0, "db", channel_type(real), VECTOR(x[1]), error));
     }
 done:
     return status;
@@ -183,26 +198,26 @@ static sn_status check_batchnorm(const sn_op *op, sn_error *error)
     sn_status status;
     const int64_t *x = op->inputs[0].desc.shape;
     const int64_t *each = SHAPE(x[0], x[1], 1, 1, 1); /* statistics of every image */
-    sn_dtype real = op->inputs[0].desc.dtype;
+    sn_dtype real = op->inputs[0].desc.dtype, own = channel_type(real);
     double epsilon = op->params.batchnorm.epsilon;
     SN_TRY(expect_real(op, "x", error));
     SN_TRY(expect_parameter(op, epsilon > 0, "epsilon", epsilon, "greater than 0", error));
-    SN_TRY(expect_input(op, 1, "gamma", real, VECTOR(x[1]), error));
-    SN_TRY(expect_input(op, 2, "beta", real, VECTOR(x[1]), error));
+    SN_TRY(expect_input(op, 1, "gamma", own, VECTOR(x[1]), error));
+    SN_TRY(expect_input(op, 2, "beta", own, VECTOR(x[1]), error));
     SN_TRY(expect_output(op, 0, op->kind == SN_OP_BATCHNORM_BACKWARD ? "dx" : "y", real, x, error));
     if (op->kind == SN_OP_BATCHNORM) {
-        SN_TRY(expect_output(op, 1, "m", real, each, error));
-        SN_TRY(expect_output(op, 2, "v", real, each, error));
+        SN_TRY(expect_output(op, 1, "m", own, each, error));
+        SN_TRY(expect_output(op, 2, "v", own, each, error));
     } else if (op->kind == SN_OP_BATCHNORM_BACKWARD) {
-        SN_TRY(expect_input(op, 3, "m", real, each, error));
-        SN_TRY(expect_input(op, 4, "v", real, each, error));
+        SN_TRY(expect_input(op, 3, "m", own, each, error));
+        SN_TRY(expect_input(op, 4, "v", own, each, error));
         SN_TRY(expect_input(op, 5, "dy", real, x, error));
-        SN_TRY(expect_output(op, 1, "dgamma", real, VECTOR(x[1]), error));
-        SN_TRY(expect_output(op, 2, "dbeta", real, VECTOR(x[1]), error));
+        SN_TRY(expect_output(op, 1, "dgamma", own, VECTOR(x[1]), error));
+        SN_TRY(expect_output(op, 2, "dbeta", own, VECTOR(x[1]), error));
     } else {
         const int64_t *given = op->inputs[3].desc.shape[0] == 1 ? VECTOR(x[1]) : each;
-        SN_TRY(expect_input(op, 3, "m", real, given, error));
-        SN_TRY(expect_input(op, 4, "v", real, given, error));
+        SN_TRY(expect_input(op, 3, "m", own, given, error));
+        SN_TRY(expect_input(op, 4, "v", own, given, error));
     }
 done:
     return status;
@@ -214,7 +229,7 @@ static sn_status check_batchnorm_running(const sn_op *op, sn_error *error)
     const int64_t *m = op->inputs[0].desc.shape;
     sn_dtype real = op->inputs[0].desc.dtype;
     double momentum = op->params.batchnorm.momentum, voxels = (double)op->params.batchnorm.voxels;
-    SN_TRY(expect_real(op, "m", error));
+    SN_TRY(expect_wide(op, "m", real, error));
     SN_TRY(expect_parameter(op, momentum >= 0 && momentum <= 1, "momentum", momentum, "in [0, 1]", error));
     SN_TRY(expect_parameter(op, voxels >= 1, "voxels", voxels, "at least 1", error));
     SN_TRY(expect_input(op, 0, "m", real, SHAPE(m[0], m[1], 1, 1, 1), error));
@@ -231,13 +246,13 @@ static sn_status check_prelu(const sn_op *op, sn_error *error)
     const int64_t *x = op->inputs[0].desc.shape;
     sn_dtype real = op->inputs[0].desc.dtype;
     SN_TRY(expect_real(op, "x", error));
-    SN_TRY(expect_input(op, 1, "a", real, VECTOR(x[1]), error));
+    SN_TRY(expect_input(op, 1, "a", channel_type(real), VECTOR(x[1]), error));
     if (op->kind == SN_OP_PRELU) {
         SN_TRY(expect_output(op, 0, "y", real, x, error));
     } else {
         SN_TRY(expect_input(op, 2, "dy", real, x, error));
         SN_TRY(expect_output(op, 0, "dx", real, x, error));
-        SN_TRY(expect_output(op, 1, "da", real, VECTOR(x[1]), error));
+        SN_TRY(expect_output(op, 1, "da", channel_type(real), VECTOR(x[1]), error));
     }
 done:
     return status;
@@ -267,7 +282,7 @@ static sn_status check_maxpool(const sn_op *op, const sn_operand *x, const sn_op
         SN_TRY(expect_parameter(op, in[2 + i] % 2 == 0, axis_names[i], (double)in[2 + i], "even", error));
     SN_TRY(expect(op, "x", x, real, in, error));
     SN_TRY(expect(op, "y", y, real, out, error));
-    SN_TRY(expect(op, "index", index, SN_U8, out, error));
+    SN_TRY(expect(op, "index", index, real == SN_BF16 ? SN_BF16 : SN_U8, out, error));
 done:
     return status;
 }
@@ -337,9 +352,19 @@ static sn_status check_affine_warp(const sn_op *op, sn_error *error)
     sn_status status = SN_OK;
     const sn_tensor_desc *x = &op->inputs[0].desc;
     if (x->dtype != SN_U8 || !op->params.warp.nearest)
-        SN_TRY(expect_real(op, op->params.warp.nearest ? "x" : "x of a linear warp", error));
+        SN_TRY(expect_wide(op, op->params.warp.nearest ? "x" : "x of a linear warp", x->dtype, error));
     SN_TRY(expect_input(op, 1, "M", SN_F64, SHAPE(1, 1, 1, 3, 4), error));
     SN_TRY(expect_output(op, 0, "y", x->dtype, x->shape, error));
+done:
+    return status;
+}
+
+static sn_status check_to_bf16(const sn_op *op, sn_error *error)
+{
+    sn_status status;
+    const sn_tensor_desc *x = &op->inputs[0].desc;
+    SN_TRY(expect_wide(op, "x", x->dtype, error));
+    SN_TRY(expect_output(op, 0, "y", SN_BF16, x->shape, error));
 done:
     return status;
 }
@@ -367,7 +392,7 @@ static sn_status check_scores(const sn_op *op, sn_error *error)
     sn_dtype real = op->inputs[0].desc.dtype;
     SN_TRY(expect_real(op, "scores", error));
     if (op->kind == SN_OP_SOFTMAX) {
-        SN_TRY(expect_output(op, 0, "probabilities", real, scores, error));
+        SN_TRY(expect_output(op, 0, "probabilities", channel_type(real), scores, error));
         return SN_OK;
     }
     SN_TRY(
@@ -382,7 +407,7 @@ static sn_status check_scores(const sn_op *op, sn_error *error)
         return SN_OK;
     }
     SN_TRY(check_loss_params(op, error));
-    SN_TRY(expect_input(op, 2, "weights", real, VECTOR(scores[1]), error));
+    SN_TRY(expect_input(op, 2, "weights", channel_type(real), VECTOR(scores[1]), error));
     SN_TRY(expect_output(op, 0, "loss", SN_F64, SHAPE(1, 1, 1, 1, 1), error));
     SN_TRY(expect_output(op, 1, "dscores", real, scores, error));
 done:
@@ -395,8 +420,7 @@ static sn_status check_nadam(const sn_op *op, sn_error *error)
     sn_status status;
     const sn_tensor_desc *p = &op->outputs[0].desc;
     SN_TRY(expect_input(op, 0, "t", SN_F64, SHAPE(1, 1, 1, 1, 4), error));
-    if (!is_real(p->dtype))
-        return sn_error_set(error, SN_ERR_ARG, "nadam: p is %s, expected f64 or f32", dtype_name(p->dtype));
+    SN_TRY(expect_wide(op, "p", p->dtype, error));
     for (int o = 1; o < 4; o++)
         SN_TRY(expect_output(op, o, names[o], p->dtype, p->shape, error));
 done:
@@ -407,7 +431,7 @@ static sn_status check_average(const sn_op *op, sn_error *error)
 {
     sn_status status;
     const sn_tensor_desc *x = &op->inputs[0].desc;
-    SN_TRY(expect_real(op, "x", error));
+    SN_TRY(expect_wide(op, "x", x->dtype, error));
     SN_TRY(expect_input(op, 1, "t", SN_F64, SHAPE(1, 1, 1, 1, 1), error));
     SN_TRY(expect_output(op, 0, "a", x->dtype, x->shape, error));
 done:
@@ -460,6 +484,8 @@ sn_status sn_op_check(const sn_op *op, sn_error *error)
         return check_channel_dropout(op, error);
     case SN_OP_AFFINE_WARP:
         return check_affine_warp(op, error);
+    case SN_OP_TO_BF16:
+        return check_to_bf16(op, error);
     case SN_OP_SOFTMAX:
     case SN_OP_LOSS:
     case SN_OP_OVERLAP:

@@ -109,7 +109,7 @@ static sn_status print_text(const network_facts *facts, const sn_graph *graph, c
     print_memory("memory to predict, planned", facts->predict.network);
     print_memory(facts->on_gpu ? "... beside it, not on the GPU" : "... beside it, an image so large",
                  facts->predict.image);
-    print_memory("all values and gradients, unplanned", facts->summary.value_bytes);
+    print_memory("all values and gradients in float32", facts->summary.value_bytes);
     SN_TRY(sn_draw_layers(&layers, graph, 0, error));
     printf("\n%s", layers);
 done:

@@ -53,6 +53,18 @@ static sn_tensor append_simple(sn_graph *graph, const char *name, sn_op_kind kin
     return graph_append(graph, name, &node);
 }
 
+sn_tensor sn_graph_to_values(sn_graph *graph, sn_tensor x)
+{
+    if (!graph_ready(graph, SN_OP_TO_BF16, "", &x, 1))
+        return SN_NO_TENSOR;
+    sn_tensor_desc y = graph->tensors[x].desc;
+    if (y.dtype == graph->values)
+        return x;
+    assert(graph->values == SN_BF16);
+    y.dtype = graph->values;
+    return append_simple(graph, "", SN_OP_TO_BF16, (sn_op_params){0}, &x, 1, y);
+}
+
 /* Kernel, stride, extents and channels of a convolution that builders allow. */
 static bool conv3d_allowed(sn_graph *graph, const char *label, const int64_t *shape, int channels, int kernel,
                            int dilation, int stride)
@@ -228,7 +240,7 @@ sn_tensor sn_graph_maxpool(sn_graph *graph, sn_tensor x)
     for (int d = 2; d < SN_DIMS; d++)
         y.shape[d] /= 2;
     sn_tensor_desc index = y;
-    index.dtype = SN_U8;
+    index.dtype = y.dtype == SN_BF16 ? SN_BF16 : SN_U8;
     sn_node node = {.kind = SN_OP_MAXPOOL, .input_count = 1, .output_count = 2, .inputs = {x}};
     node.outputs[0] = graph_transient(graph, "", y);
     node.outputs[1] = graph_transient(graph, "", index);
@@ -281,8 +293,9 @@ sn_tensor sn_graph_softmax(sn_graph *graph, sn_tensor scores)
 {
     if (!graph_ready(graph, SN_OP_SOFTMAX, "", &scores, 1))
         return SN_NO_TENSOR;
-    return append_simple(graph, "", SN_OP_SOFTMAX, (sn_op_params){0}, &scores, 1,
-                         graph->tensors[scores].desc);
+    sn_tensor_desc probabilities = graph->tensors[scores].desc;
+    probabilities.dtype = graph->real;
+    return append_simple(graph, "", SN_OP_SOFTMAX, (sn_op_params){0}, &scores, 1, probabilities);
 }
 
 sn_tensor sn_graph_argmax(sn_graph *graph, sn_tensor scores)

@@ -93,6 +93,7 @@ static bool is_cheap(const sn_graph *graph, const sn_node *node)
     case SN_OP_CONCAT:
     case SN_OP_WINDOW:
     case SN_OP_CHANNEL_DROPOUT:
+    case SN_OP_TO_BF16:
         return true;
     default:
         return false;

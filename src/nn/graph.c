@@ -7,13 +7,15 @@
 
 #include "base/memory.h"
 
-sn_status sn_graph_create(sn_graph **graph, sn_dtype real, sn_error *error)
+sn_status sn_graph_create(sn_graph **graph, sn_dtype values, sn_error *error)
 {
-    assert(real == SN_F32 || real == SN_F64);
+    assert(values == SN_F32 || values == SN_F64 || values == SN_BF16);
     sn_status status = sn_alloc(graph, 1, sizeof **graph, error);
-    if (status == SN_OK)
-        (*graph)->real = real;
-    return status;
+    if (status != SN_OK)
+        return status;
+    (*graph)->values = values;
+    (*graph)->real = values == SN_BF16 ? SN_F32 : values;
+    return SN_OK;
 }
 
 void sn_graph_free(sn_graph *graph)
@@ -131,6 +133,7 @@ sn_tensor graph_named(sn_graph *graph, const char *name, sn_role role, sn_initia
 {
     static const char *const roles[] = {"transient", "an input", "a parameter", "a gradient",
                                         "a state",   "a moment", "an average",  "a result"};
+    assert(desc.dtype != SN_BF16); /* whoever reads or writes it on the host does so as its shape says */
     sn_tensor found = sn_graph_find(graph, name);
     if (found == SN_NO_TENSOR) {
         sn_tensor_info info = {.role = role, .initial = initial, .desc = desc, .program = -1};

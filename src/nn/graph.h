@@ -52,9 +52,15 @@ typedef enum sn_mode {
     SN_MODE_PREDICT, /* running statistics, no dropout */
 } sn_mode;
 
-/** An empty graph whose real tensors are SN_F32, or SN_F64 (ref only). Caller owns. */
-sn_status sn_graph_create(sn_graph **graph, sn_dtype real, sn_error *error);
+/**
+ * An empty graph. Caller owns.
+ *
+ * @param[in] values the type of the values between operations (sn_backend_values): SN_F32, SN_BF16, or SN_F64 (ref only)
+ */
+sn_status sn_graph_create(sn_graph **graph, sn_dtype values, sn_error *error);
 void sn_graph_free(sn_graph *graph);
+
+/** The type of parameters, statistics and inputs: that of the values, but SN_F32 where these are SN_BF16. */
 sn_dtype sn_graph_real(const sn_graph *graph);
 
 /**
@@ -97,6 +103,9 @@ sn_tensor sn_graph_persistent(sn_graph *graph, const char *name, sn_role role, s
 sn_tensor sn_graph_parameter(sn_graph *graph, const char *name, const int64_t shape[SN_DIMS],
                              sn_initial initial);
 
+/** An input in the type that the graph has its values in; itself where it is of that type. */
+sn_tensor sn_graph_to_values(sn_graph *graph, sn_tensor x);
+
 /** Convolution with weights `name`.weight (channels, I, K, K, K). Stride 1: odd kernel, 'same' padding.
  * Stride > 1: kernel = stride, no padding, extents that are multiples of it. */
 sn_tensor sn_graph_conv3d(sn_graph *graph, const char *name, sn_tensor x, int channels, int kernel,
@@ -127,7 +136,7 @@ sn_tensor sn_graph_softmax(sn_graph *graph, sn_tensor scores);
 sn_tensor sn_graph_argmax(sn_graph *graph, sn_tensor scores);
 /** Overlap counts into a RESULT tensor `name` f64 (N,C,1,1,3). */
 sn_tensor sn_graph_overlap(sn_graph *graph, const char *name, sn_tensor scores, sn_tensor labels);
-/** Copy of a tensor into a RESULT tensor `name` (a WINDOW of the same shape). */
+/** Copy of a tensor, not of SN_BF16, into a RESULT tensor `name` (a WINDOW of the same shape). */
 sn_tensor sn_graph_result(sn_graph *graph, const char *name, sn_tensor x);
 
 /** Loss, added to a RESULT tensor `name` f64; one a program, where sn_graph_differentiate starts. */

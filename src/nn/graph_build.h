@@ -22,7 +22,7 @@ typedef struct graph_fold {
 } graph_fold;
 
 struct sn_graph {
-    sn_dtype real;
+    sn_dtype real, values;
     sn_tensor_info *tensors;
     int tensor_count, tensor_capacity;
     graph_program *programs; /* the last one is the current one */

@@ -26,7 +26,8 @@ static sn_status measure_image(double *seconds, const sn_trials *trials, const s
     sn_train_shape shape = sn_task_shape(trials->task);
     double start = 0;
     SN_TRY(sn_device_open(&backend, &device, run->device, run->options.precision, run->threads, error));
-    SN_TRY(sn_train_graph_make(&graph, arch, &shape, &run->options, recompute, SN_F32, error));
+    SN_TRY(sn_train_graph_make(&graph, arch, &shape, &run->options, recompute,
+                               sn_backend_values(backend, device), error));
     SN_TRY(sn_executor_create(&executor, graph.graph, backend, device, error));
     SN_TRY(sn_executor_initialise(executor, run->options.seed, error));
     for (int i = 0; i < WARM_UP + MEASURED; i++) {

@@ -53,14 +53,15 @@ done:
 }
 
 sn_status sn_train_graph_make(sn_train_graph *out, const sn_arch *arch, const sn_train_shape *shape,
-                              const sn_train_options *options, sn_recompute recompute, sn_dtype real,
+                              const sn_train_options *options, sn_recompute recompute, sn_dtype values,
                               sn_error *error)
 {
     static const int64_t matrix[3] = {1, 3, 4}, scalars[3] = {1, 1, 4}, vector[3] = {1, 1, 1};
     sn_status status;
     sn_train_graph self = {0};
-    SN_TRY(sn_graph_create(&self.graph, real, error));
+    SN_TRY(sn_graph_create(&self.graph, values, error));
     sn_graph *graph = self.graph;
+    const sn_dtype real = sn_graph_real(graph);
     self.image =
         sn_graph_persistent(graph, "image", SN_ROLE_INPUT, desc_of(real, shape->channels, shape->size));
     self.labels = sn_graph_persistent(graph, "labels", SN_ROLE_INPUT, desc_of(SN_U8, 1, shape->size));
@@ -97,7 +98,8 @@ sn_status sn_train_plan(sn_train_memory *memory, const sn_arch *arch, const sn_t
     sn_train_graph graph = {0};
     sn_plan plan = {0};
     SN_TRY(sn_device_open(&backend, &opened, device, options->precision, 1, error));
-    SN_TRY(sn_train_graph_make(&graph, arch, shape, options, recompute, SN_F32, error));
+    SN_TRY(sn_train_graph_make(&graph, arch, shape, options, recompute, sn_backend_values(backend, opened),
+                               error));
     SN_TRY(sn_plan_make(&plan, graph.graph, backend, opened, error));
     *memory =
         (sn_train_memory){recompute, (int64_t)sn_plan_peak_bytes(&plan), sn_graph_parameters(graph.graph)};

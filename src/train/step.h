@@ -34,11 +34,11 @@ typedef struct sn_train_graph {
  *
  * @param[out] out       sn_train_graph_clear
  * @param[in]  recompute what the backward pass computes a second time; the weights do not depend on it
- * @param[in]  real      SN_F32, or SN_F64 on the reference backend
+ * @param[in]  values    of what type (sn_graph_create)
  * @return SN_OK; SN_ERR_ARG an illegal architecture; SN_ERR_MEMORY
  */
 sn_status sn_train_graph_make(sn_train_graph *out, const sn_arch *arch, const sn_train_shape *shape,
-                              const sn_train_options *options, sn_recompute recompute, sn_dtype real,
+                              const sn_train_options *options, sn_recompute recompute, sn_dtype values,
                               sn_error *error);
 void sn_train_graph_clear(sn_train_graph *graph);
 

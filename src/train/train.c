@@ -73,7 +73,8 @@ static sn_status trainer_begin(sn_trainer *self, const sn_train_input *input, sn
     SN_TRY(sn_train_check_memory(&memory, input->arch, &shape, options, input->device, input->memory, error));
     SN_TRY(sn_device_open(&self->backend, &self->device, input->device, options->precision, input->threads,
                           error));
-    SN_TRY(sn_train_graph_make(&self->graph, input->arch, &shape, options, memory.recompute, SN_F32, error));
+    SN_TRY(sn_train_graph_make(&self->graph, input->arch, &shape, options, memory.recompute,
+                               sn_backend_values(self->backend, self->device), error));
     SN_TRY(sn_executor_create(&self->executor, self->graph.graph, self->backend, self->device, error));
     SN_TRY(sn_executor_initialise(self->executor, options->seed, error));
     SN_TRY(upload_label_weights(self, error));

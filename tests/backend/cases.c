@@ -25,6 +25,7 @@ typedef enum family {
     LOSS,
     NADAM,
     AVERAGE,
+    TO_BF16,
     FAMILIES
 } family;
 
@@ -51,6 +52,7 @@ static const struct {
     [LOSS] = {1, {SN_OP_LOSS}},
     [NADAM] = {1, {SN_OP_NADAM}},
     [AVERAGE] = {1, {SN_OP_AVERAGE}},
+    [TO_BF16] = {1, {SN_OP_TO_BF16}},
 };
 
 typedef struct case_spec {
@@ -173,6 +175,7 @@ static const case_spec specs[] = {
     {X(BIAS, 1, 1, 1, 1, 1), .params.bias = {true}},
     {X(BIAS, 2, 5, 3, 4, 7), .params.bias = {true}},
     {X(BIAS, 1, 3, 21, 20, 41), .params.bias = {true}},
+    {X(BIAS, 2, 21, 13, 12, 11), .params.bias = {true}},
 
     {NORM(1, 1, 1, 1, 1, false)},
     {NORM(1, 3, 1, 1, 1, true)},
@@ -184,11 +187,14 @@ static const case_spec specs[] = {
     {NORM(1, 3, 21, 20, 41, true)},
     {NORM(2, 3, 40, 50, 70, true)}, /* so many voxels that not all channels are worked on together */
     {X(BATCHNORM, 3, 4, 2, 3, 5), .params.batchnorm = {1e-5, 0.1, false, 0}, .channels = 1},
+    {NORM(2, 21, 13, 12, 11, true)}, /* parts of voxels in bf16, too, of several channels at once */
+    {NORM(2, 300, 6, 7, 9, false)},
 
     {X(PRELU, 1, 1, 1, 1, 1)},
     {X(PRELU, 2, 5, 3, 4, 7)},
     {X(PRELU, 1, 40, 3, 3, 3)},
     {X(PRELU, 2, 3, 21, 20, 41)},
+    {X(PRELU, 2, 21, 13, 12, 11)},
 
     {X(SUM, 1, 1, 1, 1, 1), .inputs = 1},
     {X(SUM, 2, 5, 3, 4, 7), .inputs = 2},
@@ -201,6 +207,7 @@ static const case_spec specs[] = {
     {X(MAXPOOL, 2, 5, 4, 6, 10)},
     {X(MAXPOOL, 1, 21, 8, 2, 4)},
     {X(MAXPOOL, 1, 3, 20, 22, 42)},
+    {X(MAXPOOL, 2, 21, 26, 12, 22)},
 
     {X(UPSAMPLE, 1, 1, 1, 1, 1), .params.upsample = {1}},
     {X(UPSAMPLE, 1, 3, 2, 2, 2), .params.upsample = {2}},
@@ -208,12 +215,15 @@ static const case_spec specs[] = {
     {X(UPSAMPLE, 1, 21, 4, 8, 12), .params.upsample = {4}},
     {X(UPSAMPLE, 1, 2, 3, 9, 6), .params.upsample = {3}},
     {X(UPSAMPLE, 1, 2, 8, 16, 8), .params.upsample = {8}},
+    {X(UPSAMPLE, 2, 21, 26, 12, 22), .params.upsample = {2}},
 
     {X(CONCAT, 1, 1, 1, 1, 1), .inputs = 1, .parts = {1}},
     {X(CONCAT, 2, 8, 3, 4, 5), .inputs = 2, .parts = {3, 5}},
     {X(CONCAT, 1, 47, 3, 3, 5), .inputs = 2, .parts = {21, 26}},
     {X(CONCAT, 2, 5, 21, 20, 41), .inputs = 2, .parts = {2, 3}},
     {X(CONCAT, 3, 36, 1, 2, 3), .inputs = 8, .parts = {1, 2, 3, 4, 5, 6, 7, 8}},
+    {X(CONCAT, 2, 29, 4, 5, 6), .inputs = 3, .parts = {16, 5, 8}}, /* some begin a vector of bf16 */
+    {X(CONCAT, 2, 24, 13, 12, 11), .inputs = 2, .parts = {8, 16}},
 
     {X(WINDOW, 1, 1, 1, 1, 1), .params.window.offset = {0, 0, 0, 0}, .y = {1, 1, 1, 1}},
     {X(WINDOW, 2, 5, 3, 4, 7), .params.window.offset = {0, 0, 0, 0}, .y = {5, 3, 4, 7}},
@@ -223,11 +233,20 @@ static const case_spec specs[] = {
     {X(WINDOW, 1, 2, 3, 4, 5), .params.window.offset = {-1, 1, -2, 2}, .y = {4, 4, 3, 9}},
     {X(WINDOW, 1, 2, 3, 4, 5), .params.window.offset = {0, 3, 0, 0}, .y = {2, 2, 4, 5}}, /* wholly outside */
     {X(WINDOW, 1, 1, 5, 6, 7), .params.window.offset = {0, 1, -1, 0}, .y = {1, 3, 8, 6}, .u8 = true},
+    {X(WINDOW, 2, 47, 4, 5, 6), .params.window.offset = {0, 0, 0, 0},
+     .y = {21, 4, 5, 6}}, /* channels, which */
+    {X(WINDOW, 2, 47, 4, 5, 6), .params.window.offset = {21, 0, 0, 0},
+     .y = {26, 4, 5, 6}}, /* in bf16 begin a */
+    {X(WINDOW, 2, 40, 13, 12, 11), .params.window.offset = {8, 0, 0, 0},
+     .y = {16, 13, 12, 11}},                                                                /* vector, or */
+    {X(WINDOW, 1, 24, 3, 4, 5), .params.window.offset = {-8, 0, 1, 0}, .y = {20, 3, 4, 5}}, /* do not */
+    {X(WINDOW, 1, 24, 3, 4, 5), .params.window.offset = {-11, 0, 0, -1}, .y = {30, 3, 4, 5}},
 
     {X(DROPOUT, 1, 1, 1, 1, 1), .params.dropout = {0.0, 0}},
     {X(DROPOUT, 2, 21, 3, 2, 5), .params.dropout = {0.1, 1}},
     {X(DROPOUT, 3, 8, 2, 3, 4), .params.dropout = {0.5, 12}},
     {X(DROPOUT, 1, 3, 21, 20, 41), .params.dropout = {0.3, 3}},
+    {X(DROPOUT, 2, 21, 13, 12, 11), .params.dropout = {0.3, 3}},
 
     {X(WARP, 1, 1, 1, 1, 1), .matrix = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0}},
     {X(WARP, 2, 3, 5, 6, 7), .matrix = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0}},
@@ -255,6 +274,7 @@ static const case_spec specs[] = {
     {X(SCORES, 1, 20, 5, 3, 5), .scale = 5},
     {X(SCORES, 3, 7, 2, 3, 5), .scale = 60},
     {X(SCORES, 1, 4, 21, 20, 41), .scale = 2},
+    {X(SCORES, 2, 20, 13, 20, 21), .scale = 2},
 
     {EXPLOG(1, 2, 1, 1, 1, 1)},
     {EXPLOG(1, 2, 3, 4, 7, 1)},
@@ -265,6 +285,7 @@ static const case_spec specs[] = {
     {DICE_CE(1, 2, 1, 1, 1, 1)},
     {DICE_CE(2, 9, 4, 3, 5, 2)},
     {DICE_CE(1, 5, 4, 4, 4, 60)},
+    {EXPLOG(2, 20, 13, 20, 21, 2)},
 
     {ADAM(1, 1, 1, 1, 1)},
     {ADAM(26, 21, 3, 3, 3)},
@@ -272,6 +293,10 @@ static const case_spec specs[] = {
     {X(AVERAGE, 1, 1, 1, 1, 1)},
     {X(AVERAGE, 26, 21, 3, 3, 3)},
     {X(AVERAGE, 5, 3, 1, 9, 31)},
+
+    {X(TO_BF16, 1, 1, 1, 1, 1)},
+    {X(TO_BF16, 2, 5, 3, 4, 37)},
+    {X(TO_BF16, 1, 41, 5, 6, 7)},
 };
 
 enum { SPECS = sizeof specs / sizeof specs[0] };
@@ -299,6 +324,12 @@ static void set(sn_op *op, int inputs, const sn_operand *in, int outputs, const 
     }
 #define OUTPUTS INPUTS
 
+/* The type of what belongs to a channel. */
+static sn_dtype of_channels(sn_dtype real)
+{
+    return real == SN_BF16 ? SN_F32 : real;
+}
+
 static void set_conv3d(sn_op *op, const case_spec *spec, sn_dtype real)
 {
     const sn_conv3d_params *p = &spec->params.conv3d;
@@ -306,7 +337,7 @@ static void set_conv3d(sn_op *op, const case_spec *spec, sn_dtype real)
     for (int i = 0; i < 3; i++)
         out[i] = (spec->x[2 + i] + 2 * p->pad - p->dilation * (k - 1) - 1) / p->stride + 1;
     sn_operand x = operand_of(real, spec->x[0], spec->x[1], spec->x[2], spec->x[3], spec->x[4]);
-    sn_operand w = operand_of(real, spec->channels, spec->x[1], k, k, k);
+    sn_operand w = operand_of(of_channels(real), spec->channels, spec->x[1], k, k, k);
     sn_operand y = operand_of(real, spec->x[0], spec->channels, out[0], out[1], out[2]);
     if (op->kind == SN_OP_CONV3D)
         set(op, INPUTS(x, w), OUTPUTS(y));
@@ -318,7 +349,7 @@ static void set_conv3d(sn_op *op, const case_spec *spec, sn_dtype real)
 
 static void set_batchnorm(sn_op *op, const case_spec *spec, sn_operand x)
 {
-    sn_dtype real = x.desc.dtype;
+    sn_dtype real = of_channels(x.desc.dtype);
     sn_operand c = vector_of(real, spec->x[1]), each = operand_of(real, spec->x[0], spec->x[1], 1, 1, 1);
     if (op->kind == SN_OP_BATCHNORM)
         set(op, INPUTS(x, c, c), OUTPUTS(x, each, each));
@@ -341,7 +372,7 @@ static void set_pooling(sn_op *op, const case_spec *spec, sn_operand x)
     sn_operand y =
         operand_of(x.desc.dtype, spec->x[0], spec->x[1], spec->x[2] / f, spec->x[3] / f, spec->x[4] / f);
     sn_operand index = y;
-    index.desc.dtype = SN_U8;
+    index.desc.dtype = x.desc.dtype == SN_BF16 ? SN_BF16 : SN_U8;
     if (op->kind == SN_OP_MAXPOOL)
         set(op, INPUTS(x), OUTPUTS(y, index));
     else if (op->kind == SN_OP_MAXPOOL_BACKWARD)
@@ -366,14 +397,16 @@ static void set_joined(sn_op *op, const case_spec *spec, sn_operand x)
 static void set_scores(sn_op *op, const case_spec *spec, sn_operand x)
 {
     sn_operand labels = operand_of(SN_U8, spec->x[0], 1, spec->x[2], spec->x[3], spec->x[4]);
+    sn_operand probabilities = x;
+    probabilities.desc.dtype = of_channels(x.desc.dtype);
     if (op->kind == SN_OP_SOFTMAX)
-        set(op, INPUTS(x), OUTPUTS(x));
+        set(op, INPUTS(x), OUTPUTS(probabilities));
     else if (op->kind == SN_OP_ARGMAX)
         set(op, INPUTS(x), OUTPUTS(labels));
     else if (op->kind == SN_OP_OVERLAP)
         set(op, INPUTS(x, labels), OUTPUTS(operand_of(SN_F64, spec->x[0], spec->x[1], 1, 1, 3)));
     else
-        set(op, INPUTS(x, labels, vector_of(x.desc.dtype, spec->x[1])),
+        set(op, INPUTS(x, labels, vector_of(probabilities.desc.dtype, spec->x[1])),
             OUTPUTS(operand_of(SN_F64, 1, 1, 1, 1, 1), x));
 }
 
@@ -381,7 +414,8 @@ static void set_operands(sn_op *op, const case_spec *spec, sn_dtype real)
 {
     sn_operand x =
         operand_of(spec->u8 ? SN_U8 : real, spec->x[0], spec->x[1], spec->x[2], spec->x[3], spec->x[4]);
-    sn_operand c = vector_of(real, spec->x[1]);
+    sn_operand c = vector_of(of_channels(real), spec->x[1]), rounded = x;
+    rounded.desc.dtype = SN_BF16;
     switch (op->kind) {
     case SN_OP_BIAS:
         return set(op, INPUTS(x, c), OUTPUTS(x));
@@ -403,6 +437,8 @@ static void set_operands(sn_op *op, const case_spec *spec, sn_dtype real)
         return set(op, INPUTS(operand_of(SN_F64, 1, 1, 1, 1, 4)), OUTPUTS(x, x, x, x));
     case SN_OP_AVERAGE:
         return set(op, INPUTS(x, operand_of(SN_F64, 1, 1, 1, 1, 1)), OUTPUTS(x));
+    case SN_OP_TO_BF16:
+        return set(op, INPUTS(x), OUTPUTS(rounded));
     default:
         break;
     }
@@ -439,6 +475,12 @@ static void name_case(op_case *out)
         snprintf(out->name + at, (size_t)(CASE_NAME - at), " number %d", out->seed);
 }
 
+static bool is_without_bf16(sn_op_kind kind)
+{
+    return kind == SN_OP_BATCHNORM_RUNNING || kind == SN_OP_AFFINE_WARP || kind == SN_OP_NADAM ||
+           kind == SN_OP_AVERAGE || kind == SN_OP_TO_BF16;
+}
+
 /* Of the draws: a new case of one family does not change those of the others. */
 static int seed_of(const case_spec *spec, int kind)
 {
@@ -459,7 +501,7 @@ op_case op_case_get(int index, sn_dtype real)
     out.op.params = spec->params;
     out.scale = spec->scale;
     memcpy(out.matrix, spec->matrix, sizeof out.matrix);
-    set_operands(&out.op, spec, real);
+    set_operands(&out.op, spec, is_without_bf16(out.op.kind) ? of_channels(real) : real);
     name_case(&out);
     return out;
 }

@@ -18,7 +18,7 @@ typedef struct op_case {
 
 int op_case_count(void);
 
-/** Case `index` with `real` as its floating-point type. */
+/** Case `index` with `real` as its floating-point type; of an operation without SN_BF16 in SN_F32 instead. */
 op_case op_case_get(int index, sn_dtype real);
 
 /**

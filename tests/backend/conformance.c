@@ -16,6 +16,7 @@ tolerance conformance_float32(sn_op_kind kind, int output)
     case SN_OP_MAXPOOL_BACKWARD:
     case SN_OP_ARGMAX:
     case SN_OP_OVERLAP:
+    case SN_OP_TO_BF16:
         return (tolerance){0, 0};
     case SN_OP_UPSAMPLE_BACKWARD:
     case SN_OP_CONV3D:
@@ -33,12 +34,16 @@ tolerance conformance_float32(sn_op_kind kind, int output)
     }
 }
 
+#define ROUNDING 0x1p-8 /* half of the last bit of bf16, at most */
+
 static void compare(const char *backend, const op_case *which, const op_values *is, const op_values *wanted,
                     const op_values *before, tolerance (*allowed_of)(sn_op_kind, int))
 {
     const unsigned updated = sn_op_describe(which->op.kind)->updated_outputs;
     for (int o = 0; o < which->op.output_count; o++) {
         tolerance allowed = allowed_of(which->op.kind, o);
+        if (which->op.outputs[o].desc.dtype == SN_BF16 && allowed.largest > 0)
+            allowed = (tolerance){allowed.rms + ROUNDING, allowed.largest + ROUNDING};
         int64_t count = sn_tensor_count(&which->op.outputs[o].desc);
         double scale = 0, squares = 0, largest = 0;
         for (int64_t i = 0; i < count; i++) {
@@ -97,7 +102,7 @@ static bool runs(const op_runner *runner, const op_case *which)
     char reason[SN_REASON_TEXT];
     if (runner->backend->supports(runner->device, &which->op, reason))
         return true;
-    if (which->op.inputs[0].desc.dtype != SN_F64)
+    if (sn_op_beside_f32(&which->op) == NULL)
         fail_msg("%s: %s is not supported: %s", runner->backend->name, which->name, reason);
     return false;
 }
@@ -128,26 +133,74 @@ static void check_added(const op_runner *runner, const op_case *which, const op_
     op_values_clear(&apart);
 }
 
-void conformance_run(const op_runner *runner, sn_dtype real, tolerance (*allowed)(sn_op_kind, int))
+static void round_operand(double *values, const sn_operand *operand)
+{
+    for (int64_t i = 0; operand->desc.dtype == SN_BF16 && i < sn_tensor_count(&operand->desc); i++)
+        values[i] = rounded_to_bf16(values[i]);
+}
+
+/* What is given as `which` holds it, and what ref computes from that in double. */
+static void make_values(op_values *given, op_values *wanted, int index, const op_case *which)
+{
+    op_case wide = op_case_get(index, SN_F64);
+    *given = op_values_make(&which->op);
+    *wanted = op_values_make(&which->op);
+    op_values_copy(given, &conformance_given[index], &which->op);
+    for (int i = 0; i < which->op.input_count; i++)
+        round_operand(given->in[i], &which->op.inputs[i]);
+    op_values_copy(wanted, given, &which->op);
+    op_run(&ref, &wide.op, wanted);
+}
+
+/* A case, in place where the operation allows it, too. */
+static void run_case(const op_runner *runner, const op_case *which, const op_values *given,
+                     const op_values *wanted, tolerance (*allowed)(sn_op_kind, int))
 {
     sn_error error = SN_ERROR_INIT;
     const char *name = runner->backend->kernels(runner->device);
+    const unsigned in_place = sn_op_describe(which->op.kind)->in_place_inputs;
+    op_values values = op_values_make(&which->op);
+    for (int input = NOT_IN_PLACE; input < which->op.input_count; input++) {
+        if (input != NOT_IN_PLACE &&
+            (!(in_place >> input & 1) ||
+             !sn_tensor_desc_equal(&which->op.inputs[input].desc, &which->op.outputs[0].desc)))
+            continue;
+        op_values_copy(&values, given, &which->op);
+        if (op_try(runner, &which->op, &values, input, &error) != SN_OK)
+            fail_msg("%s: %s: %s", name, which->name, error.text);
+        compare(name, which, &values, wanted, given, allowed);
+        if (input == NOT_IN_PLACE)
+            check_added(runner, which, &values, given);
+    }
+    op_values_clear(&values);
+}
+
+static void run_in_bf16(const op_runner *runner, tolerance (*allowed)(sn_op_kind, int))
+{
+    char reason[SN_REASON_TEXT];
+    ref_open(NULL);
+    for (int index = 0; index < op_case_count(); index++) {
+        op_values given, wanted;
+        op_case which = op_case_get(index, SN_BF16);
+        if (!runner->backend->supports(runner->device, &which.op, reason))
+            fail_msg("%s: %s is not supported: %s", runner->backend->name, which.name, reason);
+        make_values(&given, &wanted, index, &which);
+        run_case(runner, &which, &given, &wanted, allowed);
+        op_values_clear(&given);
+        op_values_clear(&wanted);
+    }
+    ref_close(NULL);
+}
+
+void conformance_run(const op_runner *runner, sn_dtype real, tolerance (*allowed)(sn_op_kind, int))
+{
+    if (real == SN_BF16) {
+        run_in_bf16(runner, allowed);
+        return;
+    }
     for (int index = 0; index < op_case_count(); index++) {
         op_case which = op_case_get(index, real);
-        if (!runs(runner, &which))
-            continue;
-        op_values values = op_values_make(&which.op);
-        unsigned in_place = sn_op_describe(which.op.kind)->in_place_inputs;
-        for (int input = NOT_IN_PLACE; input < which.op.input_count; input++) {
-            if (input != NOT_IN_PLACE && !(in_place >> input & 1))
-                continue;
-            op_values_copy(&values, &conformance_given[index], &which.op);
-            if (op_try(runner, &which.op, &values, input, &error) != SN_OK)
-                fail_msg("%s: %s: %s", name, which.name, error.text);
-            compare(name, &which, &values, &expected[index], &conformance_given[index], allowed);
-            if (input == NOT_IN_PLACE)
-                check_added(runner, &which, &values, &conformance_given[index]);
-        }
-        op_values_clear(&values);
+        if (runs(runner, &which))
+            run_case(runner, &which, &conformance_given[index], &expected[index], allowed);
     }
 }

@@ -21,8 +21,8 @@ int conformance_setup(void **state);
 int conformance_teardown(void **state);
 extern op_values *conformance_given;
 
-/** All cases, also in place where the operation allows it, and gradients also from zero; fails the test where one
- * differs. */
+/** All cases in a type, with SN_BF16 of values that are rounded to it before; also in place where the operation allows
+ * it, and gradients also from zero; fails the test where one differs. */
 void conformance_run(const op_runner *runner, sn_dtype real, tolerance (*allowed)(sn_op_kind, int));
 
 #endif

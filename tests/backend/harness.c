@@ -2,6 +2,7 @@
 
 #include "cmocka_all.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,9 +78,59 @@ int ref_close(void **state)
     return 0;
 }
 
+double rounded_to_bf16(double value)
+{
+    int exponent;
+    if (value == 0 || !isfinite(value))
+        return value;
+    frexp(value, &exponent); /* 8 bits from the first one on */
+    return ldexp(nearbyint(ldexp(value, 8 - exponent)), exponent - 8);
+}
+
+/* The channels of a tensor in bf16, and those that fill them up. */
+static int64_t channels_with_filling(const sn_operand *operand)
+{
+    return (operand->desc.shape[1] + 7) / 8 * 8;
+}
+
+/* Where element i of a tensor in bf16 lies: (N, voxels, channels). */
+static int64_t channels_last(const sn_operand *operand, int64_t i)
+{
+    int64_t channels = operand->desc.shape[1], voxels = sn_tensor_voxels(&operand->desc);
+    int64_t image = i / (channels * voxels), channel = i / voxels % channels, voxel = i % voxels;
+    return (image * voxels + voxel) * channels_with_filling(operand) + channel;
+}
+
+static void *encode_bf16(const sn_operand *operand, const double *values)
+{
+    uint16_t *data = calloc(sn_tensor_bytes(&operand->desc), 1);
+    assert_non_null(data);
+    for (int64_t i = 0; i < sn_tensor_count(&operand->desc); i++) {
+        float value = (float)rounded_to_bf16(values[i]);
+        memcpy(data + channels_last(operand, i), (char *)&value + 2, 2); /* little endian: the upper half */
+    }
+    return data;
+}
+
+/* What fills up the channels is zero. */
+static void decode_bf16(const sn_operand *operand, const uint16_t *data, double *values)
+{
+    const int64_t channels = operand->desc.shape[1], stored = channels_with_filling(operand);
+    for (int64_t i = 0; i < sn_tensor_count(&operand->desc); i++) {
+        float value = 0;
+        memcpy((char *)&value + 2, data + channels_last(operand, i), 2);
+        values[i] = value;
+    }
+    for (int64_t v = 0; v < operand->desc.shape[0] * sn_tensor_voxels(&operand->desc); v++)
+        for (int64_t c = channels; c < stored; c++)
+            assert_int_equal(data[v * stored + c] & 0x7FFF, 0); /* or -0 */
+}
+
 /* Values as an operand's type; the caller frees. */
 static void *encode(const sn_operand *operand, const double *values)
 {
+    if (operand->desc.dtype == SN_BF16)
+        return encode_bf16(operand, values);
     int64_t count = sn_tensor_count(&operand->desc);
     void *data = malloc(sn_tensor_bytes(&operand->desc));
     assert_non_null(data);
@@ -95,6 +146,10 @@ static void *encode(const sn_operand *operand, const double *values)
 
 static void decode(const sn_operand *operand, const void *data, double *values)
 {
+    if (operand->desc.dtype == SN_BF16) {
+        decode_bf16(operand, data, values);
+        return;
+    }
     int64_t count = sn_tensor_count(&operand->desc);
     for (int64_t i = 0; i < count; i++)
         if (operand->desc.dtype == SN_F64)

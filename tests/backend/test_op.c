@@ -39,20 +39,50 @@ static void assert_refused(const op_case *which, const sn_op *op, const char *ch
     assert_memory_equal(error.text, name, strlen(name));
 }
 
+static sn_dtype another_type(const sn_operand *operand)
+{
+    return operand->desc.dtype == SN_U8 ? SN_F32 : SN_U8;
+}
+
 static void a_wrong_type_of_any_operand_is_refused(void **state)
 {
     (void)state;
-    for (int index = 0; index < op_case_count(); index++) {
-        op_case which = op_case_get(index, SN_F32);
+    for (int index = 0; index < 2 * op_case_count(); index++) {
+        op_case which = op_case_get(index / 2, index % 2 == 0 ? SN_F32 : SN_BF16);
         for (int i = 0; i < which.op.input_count; i++) {
             sn_op op = which.op;
-            op.inputs[i].desc.dtype = SN_BF16;
+            op.inputs[i].desc.dtype = another_type(&op.inputs[i]);
             assert_refused(&which, &op, "type", i);
         }
         for (int o = 0; o < which.op.output_count; o++) {
             sn_op op = which.op;
-            op.outputs[o].desc.dtype = SN_BF16;
+            op.outputs[o].desc.dtype = another_type(&op.outputs[o]);
             assert_refused(&which, &op, "type", o);
+        }
+    }
+}
+
+/* What belongs to a channel is float32 beside it, and some operations are without it. */
+static void bf16_is_refused_where_it_has_no_meaning(void **state)
+{
+    (void)state;
+    for (int index = 0; index < op_case_count(); index++) {
+        op_case which = op_case_get(index, SN_BF16);
+        const bool without = which.op.kind == SN_OP_NADAM || which.op.kind == SN_OP_AFFINE_WARP ||
+                             which.op.kind == SN_OP_BATCHNORM_RUNNING || which.op.kind == SN_OP_AVERAGE;
+        for (int i = without ? 0 : 1; i < which.op.input_count; i++) {
+            sn_op op = which.op;
+            if (op.inputs[i].desc.dtype != SN_F32)
+                continue;
+            op.inputs[i].desc.dtype = SN_BF16;
+            assert_refused(&which, &op, "bf16", i);
+        }
+        for (int o = 0; o < which.op.output_count; o++) {
+            sn_op op = which.op;
+            if (op.outputs[o].desc.dtype != SN_F32)
+                continue;
+            op.outputs[o].desc.dtype = SN_BF16;
+            assert_refused(&which, &op, "bf16", o);
         }
     }
 }
@@ -152,6 +182,29 @@ static void multiply_adds_are_weights_times_output_voxels(void **state)
     }
 }
 
+/* Channels last and filled up, in bf16: 3 take the room of 8, and those of two inputs do not lie together. */
+static void channels_in_bf16_are_filled_up(void **state)
+{
+    (void)state;
+    size_t place;
+    const sn_tensor_desc desc = {SN_BF16, {2, 3, 4, 5, 6}};
+    assert_int_equal(sn_tensor_stored_channels(&desc), 8);
+    assert_int_equal(sn_tensor_bytes(&desc), 2 * 8 * 120 * 2);
+    assert_int_equal(sn_tensor_count(&desc), 2 * 3 * 120);
+    sn_op concat = {.kind = SN_OP_CONCAT, .input_count = 2, .output_count = 1};
+    concat.inputs[0] = concat.inputs[1] = operand_of(SN_BF16, 1, 16, 4, 4, 4);
+    concat.outputs[0] = operand_of(SN_BF16, 1, 32, 4, 4, 4);
+    assert_int_equal(sn_op_check(&concat, NULL), SN_OK);
+    assert_false(sn_op_concat_place(&place, &concat, 1));
+    sn_op window = {.kind = SN_OP_WINDOW, .input_count = 1, .output_count = 1};
+    window.inputs[0] = concat.outputs[0];
+    window.outputs[0] = concat.inputs[0];
+    assert_int_equal(sn_op_check(&window, NULL), SN_OK);
+    assert_false(sn_op_window_place(&place, &window));
+    concat.inputs[0].desc.dtype = concat.inputs[1].desc.dtype = concat.outputs[0].desc.dtype = SN_F32;
+    assert_true(sn_op_concat_place(&place, &concat, 1));
+}
+
 static void dropout_drops_its_rate_and_keeps_the_mean(void **state)
 {
     (void)state;
@@ -212,10 +265,12 @@ int main(void)
         cmocka_unit_test(every_case_is_legal),
         cmocka_unit_test(every_kind_has_a_name_and_a_case),
         cmocka_unit_test(a_wrong_type_of_any_operand_is_refused),
+        cmocka_unit_test(bf16_is_refused_where_it_has_no_meaning),
         cmocka_unit_test(a_wrong_extent_of_any_output_is_refused),
         cmocka_unit_test(a_wrong_number_of_operands_is_refused),
         cmocka_unit_test(errors_name_the_operation_and_the_facts),
         cmocka_unit_test(multiply_adds_are_weights_times_output_voxels),
+        cmocka_unit_test(channels_in_bf16_are_filled_up),
         cmocka_unit_test(dropout_drops_its_rate_and_keeps_the_mean),
         cmocka_unit_test(dropout_depends_on_all_of_key_and_stream),
         cmocka_unit_test(backends_are_found_by_name),

@@ -62,6 +62,34 @@ static void builders_infer_shapes(void **state)
     sn_graph_free(g);
 }
 
+static void values_are_in_bf16_and_what_lasts_is_not(void **state)
+{
+    (void)state;
+    sn_graph *g;
+    int program;
+    assert_int_equal(sn_graph_create(&g, SN_BF16, NULL), SN_OK);
+    assert_int_equal(sn_graph_begin_program(g, &program, "train", SN_MODE_TRAIN, NULL), SN_OK);
+    assert_int_equal(sn_graph_real(g), SN_F32);
+    sn_tensor x = sn_graph_to_values(g, input(g, "x", 2, 3, 4, 6, 8));
+    assert_desc(g, x, SN_BF16, 2, 3, 4, 6, 8);
+    assert_int_equal(sn_graph_to_values(g, x), x);
+    assert_desc(g, sn_graph_conv3d(g, "a", x, 5, 3, 1, 1), SN_BF16, 2, 5, 4, 6, 8);
+    assert_desc(g, sn_graph_find(g, "a.weight"), SN_F32, 5, 3, 3, 3, 3);
+    assert_desc(g, sn_graph_bias(g, "b", x), SN_BF16, 2, 3, 4, 6, 8);
+    assert_desc(g, sn_graph_find(g, "b.bias"), SN_F32, 1, 3, 1, 1, 1);
+    assert_desc(g, sn_graph_batchnorm(g, "c", x, true), SN_BF16, 2, 3, 4, 6, 8);
+    assert_desc(g, sn_graph_find(g, "c.running_mean"), SN_F32, 1, 3, 1, 1, 1);
+    assert_desc(g, sn_graph_maxpool(g, x), SN_BF16, 2, 3, 2, 3, 4);
+    assert_desc(g, sn_graph_softmax(g, x), SN_F32, 2, 3, 4, 6, 8);
+    assert_desc(g, sn_graph_argmax(g, x), SN_U8, 2, 1, 4, 6, 8);
+    sn_graph_free(g);
+
+    g = graph_in(SN_MODE_TRAIN);
+    x = input(g, "x", 2, 3, 4, 6, 8);
+    assert_int_equal(sn_graph_to_values(g, x), x);
+    sn_graph_free(g);
+}
+
 static void more_than_eight_tensors_are_chained(void **state)
 {
     (void)state;
@@ -261,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(builders_infer_shapes),
+        cmocka_unit_test(values_are_in_bf16_and_what_lasts_is_not),
         cmocka_unit_test(more_than_eight_tensors_are_chained),
         cmocka_unit_test(programs_share_parameters_by_name),
         cmocka_unit_test(running_statistics_can_have_a_program_of_their_own),

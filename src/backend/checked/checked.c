@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "backend/bf16.h"
 #include "base/memory.h"
 
 enum { GUARD = 4 * SN_ALIGNMENT }; /* bytes before and behind every buffer */
@@ -77,6 +78,11 @@ static void checked_close(sn_device *device)
 static const char *checked_kernels(const sn_device *device)
 {
     return device->inner->kernels(device->device);
+}
+
+static sn_dtype checked_values(const sn_device *device)
+{
+    return sn_backend_values(device->inner, device->device);
 }
 
 static void checked_free(sn_device *device, sn_buffer *buffer)
@@ -295,7 +301,13 @@ static sn_status check_unchanged(sn_device *device, const sn_program *program, c
     return SN_OK;
 }
 
-/* Value i of an operand in one of the images. */
+/* Values of an operand, with those that fill up channels of bf16. */
+static int64_t count_of(const sn_operand *operand)
+{
+    return (int64_t)(sn_tensor_bytes(&operand->desc) / sn_dtype_size(operand->desc.dtype));
+}
+
+/* Value i, in the order of memory, of an operand in one of the images. */
 static double value_at(const sn_operand *operand, const unsigned char *data, int64_t i)
 {
     double f64;
@@ -308,12 +320,17 @@ static double value_at(const sn_operand *operand, const unsigned char *data, int
         memcpy(&f32, data + operand->offset + (size_t)i * sizeof f32, sizeof f32);
         return f32;
     }
+    if (operand->desc.dtype == SN_BF16) {
+        uint16_t bf16;
+        memcpy(&bf16, data + operand->offset + (size_t)i * sizeof bf16, sizeof bf16);
+        return sn_bf16_to_float(bf16);
+    }
     return 0; /* u8 is always finite */
 }
 
 static bool is_finite(const sn_program *program, const sn_operand *operand)
 {
-    for (int64_t i = 0; i < sn_tensor_count(&operand->desc); i++)
+    for (int64_t i = 0; i < count_of(operand); i++)
         if (!isfinite(value_at(operand, program->images[operand->buffer].poisoned, i)))
             return false;
     return true;
@@ -338,7 +355,7 @@ static sn_status check_outputs(const sn_program *program, const sn_op *op, sn_er
         const sn_operand *output = &op->outputs[o];
         const buffer_image *image = &program->images[output->buffer];
         size_t size = sn_dtype_size(output->desc.dtype);
-        for (int64_t i = 0; i < sn_tensor_count(&output->desc); i++) {
+        for (int64_t i = 0; i < count_of(output); i++) {
             size_t at = output->offset + (size_t)i * size;
             if (memcmp(image->after[0] + at, image->after[1] + at, size) != 0)
                 return sn_error_set(
@@ -393,10 +410,11 @@ done:
 #define CHECKED(open_inner, taps)                                                                            \
     {                                                                                                        \
         .name = "checked", .taps_first = taps, .open = open_inner, .close = checked_close,                   \
-        .kernels = checked_kernels, .alloc = checked_alloc, .free = checked_free, .upload = checked_upload,  \
-        .download = checked_download, .synchronise = checked_synchronise, .supports = checked_supports,      \
-        .workspace = checked_workspace, .program_create = checked_program_create,                            \
-        .program_free = checked_program_free, .program_run = checked_program_run,                            \
+        .kernels = checked_kernels, .values = checked_values, .alloc = checked_alloc, .free = checked_free,  \
+        .upload = checked_upload, .download = checked_download, .synchronise = checked_synchronise,          \
+        .supports = checked_supports, .workspace = checked_workspace,                                        \
+        .program_create = checked_program_create, .program_free = checked_program_free,                      \
+        .program_run = checked_program_run,                                                                  \
     }
 
 static const sn_backend checked_ref = CHECKED(open_ref, false);

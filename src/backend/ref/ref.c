@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "backend/bf16.h"
 #include "backend/ref/ref_ops.h"
 #include "base/memory.h"
 
@@ -44,6 +45,7 @@ static const sn_ref_kernel kernels[SN_OP_KINDS] = {
     [SN_OP_WINDOW] = sn_ref_window,
     [SN_OP_CHANNEL_DROPOUT] = sn_ref_channel_dropout,
     [SN_OP_AFFINE_WARP] = sn_ref_affine_warp,
+    [SN_OP_TO_BF16] = sn_ref_to_bf16,
     [SN_OP_SOFTMAX] = sn_ref_softmax,
     [SN_OP_LOSS] = sn_ref_loss,
     [SN_OP_OVERLAP] = sn_ref_overlap,
@@ -183,9 +185,19 @@ static void load(double *values, const sn_tensor_desc *desc, const void *data)
     else if (desc->dtype == SN_F32)
         for (int64_t i = 0; i < count; i++)
             values[i] = ((const float *)data)[i];
+    else if (desc->dtype == SN_BF16)
+        for (int64_t i = 0; i < count; i++)
+            values[i] = sn_bf16_to_float(((const uint16_t *)data)[sn_bf16_place(desc, i)]);
     else
         for (int64_t i = 0; i < count; i++)
             values[i] = ((const uint8_t *)data)[i];
+}
+
+static void store_bf16(uint16_t *data, const sn_tensor_desc *desc, const double *values)
+{
+    memset(data, 0, sn_tensor_bytes(desc));
+    for (int64_t i = 0; i < sn_tensor_count(desc); i++)
+        data[sn_bf16_place(desc, i)] = sn_bf16_round((float)values[i]);
 }
 
 /* Add what is rounded to the type. */
@@ -207,6 +219,8 @@ static void store(void *data, const sn_tensor_desc *desc, const double *values)
     else if (desc->dtype == SN_F32)
         for (int64_t i = 0; i < count; i++)
             ((float *)data)[i] = (float)values[i];
+    else if (desc->dtype == SN_BF16)
+        store_bf16(data, desc, values);
     else
         for (int64_t i = 0; i < count; i++)
             ((uint8_t *)data)[i] = (uint8_t)values[i];

@@ -25,6 +25,7 @@ void sn_ref_bias_backward(const sn_op *op, double *const *in, double *const *out
 void sn_ref_prelu(const sn_op *op, double *const *in, double *const *out);
 void sn_ref_prelu_backward(const sn_op *op, double *const *in, double *const *out);
 void sn_ref_sum(const sn_op *op, double *const *in, double *const *out);
+void sn_ref_to_bf16(const sn_op *op, double *const *in, double *const *out);
 void sn_ref_channel_dropout(const sn_op *op, double *const *in, double *const *out);
 void sn_ref_nadam(const sn_op *op, double *const *in, double *const *out);
 void sn_ref_average(const sn_op *op, double *const *in, double *const *out);
