@@ -9,7 +9,7 @@
 
 #define SN_CUDA_PLUGIN "sn_cuda_plugin"
 
-enum { SN_CUDA_PLUGIN_VERSION = 4 };
+enum { SN_CUDA_PLUGIN_VERSION = 5 };
 
 typedef struct sn_gpu {
     char name[128];

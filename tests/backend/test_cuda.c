@@ -38,20 +38,20 @@ static tolerance bf16(sn_op_kind kind, int output)
     }
 }
 
-static void agrees(sn_precision precision, tolerance (*allowed)(sn_op_kind, int))
+static void agrees(sn_precision precision, sn_dtype real, tolerance (*allowed)(sn_op_kind, int))
 {
     op_runner runner =
         runner_open_as(plugin->backend, &(sn_device_options){.threads = 1, .precision = precision});
     runner.runs = 3; /* the second is recorded, the third only launches the record */
     printf("%s\n", plugin->backend->kernels(runner.device));
-    conformance_run(&runner, SN_F32, allowed);
+    conformance_run(&runner, real, allowed);
     runner_close(&runner);
 }
 
 static void float32_agrees_with_ref(void **state)
 {
     (void)state;
-    agrees(SN_PRECISION_FLOAT32, float32);
+    agrees(SN_PRECISION_FLOAT32, SN_F32, float32);
 }
 
 static bool has_bf16(void)
@@ -66,7 +66,7 @@ static void tf32_agrees_with_ref(void **state)
     (void)state;
     if (!has_bf16())
         skip();
-    agrees(SN_PRECISION_TF32, bf16);
+    agrees(SN_PRECISION_TF32, SN_F32, bf16);
 }
 
 static void bf16_agrees_with_ref(void **state)
@@ -74,7 +74,7 @@ static void bf16_agrees_with_ref(void **state)
     (void)state;
     if (!has_bf16())
         skip();
-    agrees(SN_PRECISION_BF16, bf16);
+    agrees(SN_PRECISION_BF16, SN_BF16, bf16);
 }
 
 int main(void)

@@ -17,10 +17,10 @@ struct sn_cuda_conv {
     const sn_cudnn_plan *plan;
 };
 
-/* In float32 all parts are used where they lie, but for dw: cuDNN's is added to what is there. */
+/* Values are used where they lie. Weights are float32; and what cuDNN says of dw is added to what is there. */
 static bool is_copied(const sn_cudnn_shape *shape, sn_cudnn_part part)
 {
-    return shape->precision == SN_PRECISION_BF16 || (part == SN_CUDNN_W && shape->result == SN_CUDNN_W);
+    return part == SN_CUDNN_W && (shape->precision == SN_PRECISION_BF16 || shape->result == SN_CUDNN_W);
 }
 
 static conv_pieces pieces_of(const sn_cudnn_shape *shape)
@@ -100,14 +100,12 @@ static sn_status unpack_output(const sn_cuda_conv *conv, const sn_cuda_call *cal
                                sn_error *error)
 {
     const sn_tensor_desc *desc = &call->op->outputs[0].desc;
-    const sn_cudnn_part out = conv->roles.out;
     if (packed == call->out[0])
         return SN_OK;
     if (conv->shape.precision != SN_PRECISION_BF16)
         return check(sn_cuda_add(call->out[0], packed, sn_tensor_count(desc), call->stream), call, error);
     return check(sn_cuda_unpack(call->out[0], packed, desc->shape[0], desc->shape[1],
-                                conv->shape.extents[out][1], sn_tensor_voxels(desc), out == SN_CUDNN_W,
-                                call->stream),
+                                conv->shape.extents[SN_CUDNN_W][1], sn_tensor_voxels(desc), call->stream),
                  call, error);
 }
 

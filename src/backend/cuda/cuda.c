@@ -146,8 +146,9 @@ static sn_status choose_precision(sn_device *device, const sn_gpu *gpu, sn_preci
 static void name_kernels(sn_device *device, const sn_gpu *gpu)
 {
     int version = sn_cudnn_version();
-    snprintf(device->kernels, sizeof device->kernels, "%s, cuDNN %d.%d.%d, %s", gpu->name, version / 10000,
-             version / 100 % 100, version % 100, sn_precision_name(device->precision));
+    snprintf(device->kernels, sizeof device->kernels, "%s, cuDNN %d.%d.%d, %s, kernels %d", gpu->name,
+             version / 10000, version / 100 % 100, version % 100, sn_precision_name(device->precision),
+             SN_CUDA_REVISION);
 }
 
 static sn_status cuda_open(sn_device **device, const sn_device_options *options, sn_error *error)
@@ -171,6 +172,11 @@ done:
 static void cuda_describe(sn_gpu *gpu, int index)
 {
     sn_cuda_describe(gpu, index, started > 0);
+}
+
+static sn_dtype cuda_values(const sn_device *device)
+{
+    return device->precision == SN_PRECISION_BF16 ? SN_BF16 : SN_F32;
 }
 
 static const char *cuda_kernels(const sn_device *device)
@@ -233,10 +239,12 @@ static bool is_small(const sn_operand *operands, int count)
 
 bool sn_cuda_supports(sn_device *device, const sn_op *op, char reason[SN_REASON_TEXT])
 {
-    (void)device;
-    const char *name = sn_op_describe(op->kind)->name, *refused = sn_op_beside_f32(op);
-    if (refused != NULL)
-        snprintf(reason, SN_REASON_TEXT, "%s: the cuda backend computes in f32, not %s", name, refused);
+    const char *name = sn_op_describe(op->kind)->name;
+    if (sn_op_real(op) == SN_F64)
+        snprintf(reason, SN_REASON_TEXT, "%s: the cuda backend computes in f32 and bf16, not f64", name);
+    else if (sn_op_weights(op) != NULL && op->inputs[0].desc.dtype != cuda_values(device))
+        snprintf(reason, SN_REASON_TEXT, "%s: at precision %s the cuda backend has other values", name,
+                 sn_precision_name(device->precision));
     else if (!is_small(op->inputs, op->input_count) || !is_small(op->outputs, op->output_count))
         snprintf(reason, SN_REASON_TEXT, "%s: the cuda backend has at most 2^31 voxels a channel", name);
     else
@@ -255,6 +263,7 @@ static const sn_backend backend = {
     .open = cuda_open,
     .close = cuda_close,
     .kernels = cuda_kernels,
+    .values = cuda_values,
     .alloc = cuda_alloc,
     .free = cuda_free,
     .upload = cuda_upload,

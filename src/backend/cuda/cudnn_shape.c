@@ -24,9 +24,9 @@ static void set_extents(sn_cudnn_shape *shape, sn_cudnn_part part, const sn_oper
     memcpy(extents, operand->desc.shape, sizeof operand->desc.shape);
     if (shape->precision != SN_PRECISION_BF16)
         return;
-    extents[1] = sn_round_up(extents[1], SN_CUDNN_CHANNELS);
+    extents[1] = sn_round_up(extents[1], SN_BF16_CHANNELS);
     if (part == SN_CUDNN_W)
-        extents[0] = sn_round_up(extents[0], SN_CUDNN_CHANNELS);
+        extents[0] = sn_round_up(extents[0], SN_BF16_CHANNELS);
 }
 
 sn_cudnn_shape sn_cudnn_shape_of(const sn_op *op, sn_precision precision)

@@ -15,7 +15,6 @@ extern "C" {
 #include "backend/backend.h"
 
 enum {
-    SN_CUDNN_CHANNELS = 8, /* bf16: channels are a multiple, 16 bytes, which tensor cores need */
     SN_CUDNN_TEXT = 512,
 };
 
@@ -45,7 +44,8 @@ typedef struct sn_cudnn_shape {
 
 sn_cudnn_roles sn_cudnn_roles_of(const sn_op *op);
 
-/** The shape of a convolution of op.h; in bf16 with channels rounded up to SN_CUDNN_CHANNELS. */
+/** The shape of a convolution of op.h; in bf16 with channels rounded up to SN_BF16_CHANNELS: 16 bytes, which tensor
+ * cores need. */
 sn_cudnn_shape sn_cudnn_shape_of(const sn_op *op, sn_precision precision);
 
 bool sn_cudnn_shape_equal(const sn_cudnn_shape *a, const sn_cudnn_shape *b);

@@ -1,11 +1,10 @@
 /**
- * Between float32 N, C, D, H, W and what tensor cores read: bf16 N, D, H, W, C with channels padded by zeros.
- * Weights (O,I,K,K,K) are laid out by the same two functions, with n = O, c = I, voxels = K^3.
+ * Between float32 N, C, D, H, W and bf16 N, D, H, W, C with channels padded by zeros (op.h): images, and weights
+ * (O,I,K,K,K) with n = O, c = I, voxels = K^3.
  */
 #ifndef SN_BACKEND_CUDA_LAYOUT_H
 #define SN_BACKEND_CUDA_LAYOUT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <cuda_runtime_api.h>
@@ -22,20 +21,19 @@ extern "C" {
  * @param[in]  padded_n at least n
  * @param[in]  padded_c at least c
  */
-cudaError_t sn_cuda_pack(uint16_t *out, const float *in, int64_t n, int64_t padded_n, int64_t c,
-                         int64_t padded_c, int64_t voxels, cudaStream_t stream);
+cudaError_t sn_cuda_pack(void *out, const float *in, int64_t n, int64_t padded_n, int64_t c, int64_t padded_c,
+                         int64_t voxels, cudaStream_t stream);
 
 /**
- * The way back.
+ * The way back, added to what is there.
  *
- * @param[out] out (n, c, voxels)
- * @param[in]  in  (n or more, voxels, padded_c)
- * @param[in]  add to what `out` holds
+ * @param[in,out] out (n, c, voxels)
+ * @param[in]     in  (n or more, voxels, padded_c)
  */
-cudaError_t sn_cuda_unpack(float *out, const uint16_t *in, int64_t n, int64_t c, int64_t padded_c,
-                           int64_t voxels, bool add, cudaStream_t stream);
+cudaError_t sn_cuda_unpack(float *out, const void *in, int64_t n, int64_t c, int64_t padded_c, int64_t voxels,
+                           cudaStream_t stream);
 
-/** out += in: what float32 needs where bf16 unpacks. */
+/** out += in: the same of float32. */
 cudaError_t sn_cuda_add(float *out, const float *in, int64_t count, cudaStream_t stream);
 
 #ifdef __cplusplus

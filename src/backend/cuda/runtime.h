@@ -16,15 +16,39 @@ extern "C" {
 
 #include "backend/op.h"
 
+/* Raised where kernels come to give other bits: then what earlier ones computed is not taken for theirs. */
+enum { SN_CUDA_REVISION = 1 };
+
 enum {
-    SN_CUDA_BLOCK = 256, /* threads of a block, of every kernel */
-    SN_CUDA_PART = 4096, /* elements of one channel that one block works on, and of one partial sum */
+    SN_CUDA_BLOCK = 256,                        /* threads of a block, of every kernel */
+    SN_CUDA_RUN = 16,                           /* voxels, or elements, of one thread */
+    SN_CUDA_PART = SN_CUDA_BLOCK * SN_CUDA_RUN, /* elements that one block works on */
 };
 
-/** Parts of a channel of `voxels`. */
-static inline int64_t sn_cuda_parts(int64_t voxels)
+/** Parts of so many elements. */
+static inline int64_t sn_cuda_parts(int64_t count)
 {
-    return (voxels + SN_CUDA_PART - 1) / SN_CUDA_PART;
+    return (count + SN_CUDA_PART - 1) / SN_CUDA_PART;
+}
+
+/*
+ * How a tensor of values is shared out. What a thread reads at once is a vector: channels of one voxel that lie
+ * together, of float32 one, of bf16 SN_BF16_CHANNELS. A block works on `across` vectors of each voxel, side by side, and
+ * on `span` voxels, a part; each thread on one vector, of SN_CUDA_RUN voxels.
+ */
+typedef struct sn_cuda_spread {
+    int channels, voxels;
+    int vectors; /* of a voxel */
+    int across, groups;
+    int span, parts;
+} sn_cuda_spread;
+
+sn_cuda_spread sn_cuda_spread_of(const sn_tensor_desc *desc);
+
+/** Blocks for all of a tensor of so many images. */
+static inline int64_t sn_cuda_blocks(const sn_cuda_spread *spread, int64_t images)
+{
+    return images * spread->groups * spread->parts;
 }
 
 /* One of the operations that run as one: NADAM over all parameters, AVERAGE over all averages. */

@@ -45,7 +45,7 @@ static void bf16_agrees_with_ref(void **state)
     (void)state;
     op_runner runner = open_cuda(SN_PRECISION_AUTO);
     assert_non_null(strstr(runner.backend->kernels(runner.device), "bf16"));
-    conformance_run(&runner, SN_F32, bf16);
+    conformance_run(&runner, SN_BF16, bf16);
     close_cuda(&runner);
 }
 
@@ -81,7 +81,7 @@ static void checked_bf16_agrees_with_ref(void **state)
 {
     (void)state;
     op_runner runner = open_checked(SN_PRECISION_BF16);
-    conformance_run(&runner, SN_F32, bf16);
+    conformance_run(&runner, SN_BF16, bf16);
     close_cuda(&runner);
 }
 #endif
@@ -388,20 +388,24 @@ static void out_of_memory_says_what_is_free(void **state)
 
 /* ---- values that are no numbers ---- */
 
+static const sn_dtype types[2] = {SN_F32, SN_BF16};
+
 static void a_score_that_is_no_number_makes_the_loss_none(void **state)
 {
     (void)state;
     op_runner runner = open_cuda(SN_PRECISION_AUTO);
     for (int index = 0; index < op_case_count(); index++) {
-        op_case which = op_case_get(index, SN_F32);
-        if (which.op.kind != SN_OP_LOSS)
-            continue;
-        op_values values = op_values_make(&which.op);
-        op_values_copy(&values, &conformance_given[index], &which.op);
-        values.in[0][sn_tensor_count(&which.op.inputs[0].desc) - 1] = NAN;
-        op_run(&runner, &which.op, &values);
-        assert_true(isnan(values.out[0][0]));
-        op_values_clear(&values);
+        for (int t = 0; t < 2; t++) {
+            op_case which = op_case_get(index, types[t]);
+            if (which.op.kind != SN_OP_LOSS)
+                continue;
+            op_values values = op_values_make(&which.op);
+            op_values_copy(&values, &conformance_given[index], &which.op);
+            values.in[0][sn_tensor_count(&which.op.inputs[0].desc) - 1] = NAN;
+            op_run(&runner, &which.op, &values);
+            assert_true(isnan(values.out[0][0]));
+            op_values_clear(&values);
+        }
     }
     close_cuda(&runner);
 }
@@ -411,15 +415,54 @@ static void relu_keeps_what_is_no_number(void **state)
     (void)state;
     op_runner runner = open_cuda(SN_PRECISION_AUTO);
     sn_op op = {.kind = SN_OP_BIAS, .params.bias = {true}, .input_count = 2, .output_count = 1};
-    op.inputs[0] = op.outputs[0] = operand_of(SN_F32, 1, 1, 1, 1, 3);
     op.inputs[1] = vector_of(SN_F32, 1);
-    op_values values = op_values_make(&op);
-    values.in[0][0] = NAN;
-    values.in[0][1] = -1;
-    op_run(&runner, &op, &values);
-    assert_true(isnan(values.out[0][0]));
-    assert_true(values.out[0][1] == 0 && values.out[0][2] == 0);
-    op_values_clear(&values);
+    for (int t = 0; t < 2; t++) {
+        op.inputs[0] = op.outputs[0] = operand_of(types[t], 1, 1, 1, 1, 3);
+        op_values values = op_values_make(&op);
+        values.in[0][0] = NAN;
+        values.in[0][1] = -1;
+        op_run(&runner, &op, &values);
+        assert_true(isnan(values.out[0][0]));
+        assert_true(values.out[0][1] == 0 && values.out[0][2] == 0);
+        op_values_clear(&values);
+    }
+    close_cuda(&runner);
+}
+
+/* Bit patterns of float32, and what becomes of them: ties to even, and nothing but NaN becomes one. */
+static void bf16_is_the_nearest(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t wide;
+        uint16_t bf16;
+    } roundings[] = {
+        {0x3F808000, 0x3F80}, {0x3F818000, 0x3F82}, {0x3F808001, 0x3F81}, {0x3F807FFF, 0x3F80},
+        {0xBF818000, 0xBF82}, {0x7F7FFFFF, 0x7F80}, {0x7F800000, 0x7F80}, {0x80000000, 0x8000},
+        {0x00008000, 0x0000}, {0x00018000, 0x0002}, {0x7F800001, 0x7FC0}, {0xFFFFFFFF, 0xFFFF},
+    };
+    enum { COUNT = sizeof roundings / sizeof *roundings };
+    sn_error error = SN_ERROR_INIT;
+    sequence of = {.count = 0};
+    uint32_t given[COUNT];
+    uint16_t is[COUNT][SN_BF16_CHANNELS];
+    sn_operand x = put(&of, operand_of(SN_F32, 1, 1, 1, 1, COUNT));
+    sn_operand y = put(&of, operand_of(SN_BF16, 1, 1, 1, 1, COUNT)), z = put(&of, like(&y));
+    for (int i = 0; i < COUNT; i++)
+        given[i] = roundings[i].wide;
+    APPEND(&of, SN_OP_TO_BF16, none, 1, x, y);
+    APPEND(&of, SN_OP_SUM, none, 1, y, z); /* stores them in another way */
+    op_runner runner = open_cuda(SN_PRECISION_BF16);
+    loaded on_gpu = load(runner, &of);
+    runner.backend->upload(runner.device, on_gpu.buffers[0], x.offset, given, sizeof given);
+    assert_int_equal(runner.backend->program_run(runner.device, on_gpu.program, &error), SN_OK);
+    for (int k = 0; k < 2; k++) {
+        runner.backend->download(runner.device, on_gpu.buffers[0], k == 0 ? y.offset : z.offset, is,
+                                 sizeof is);
+        for (int i = 0; i < COUNT; i++)
+            assert_int_equal(is[i][0], roundings[i].bf16);
+    }
+    unload(&on_gpu);
     close_cuda(&runner);
 }
 
@@ -539,6 +582,7 @@ int main(void)
         cmocka_unit_test(out_of_memory_says_what_is_free),
         cmocka_unit_test(a_score_that_is_no_number_makes_the_loss_none),
         cmocka_unit_test(relu_keeps_what_is_no_number),
+        cmocka_unit_test(bf16_is_the_nearest),
         cmocka_unit_test(without_a_gpu_the_reason_is_said),
         cmocka_unit_test(a_gpu_without_kernels_has_a_problem),
         cmocka_unit_test(who_only_asks_keeps_no_context),

@@ -7,43 +7,63 @@ typedef struct scaling {
     float mean, scale, shift;
 } scaling;
 
-/* What does not change from plane to plane. */
-typedef struct layer {
-    const float *x, *gamma, *beta, *mean, *variance;
+/* What does not change from channel to channel. */
+template <typename T> struct layer {
+    const T *x;
+    const float *gamma, *beta, *mean, *variance;
     double epsilon;
-    int channels, voxels;
     int statistics; /* how many there are: N*C, or C for all images */
     bool relu;
-} layer;
+    sn_cuda_spread s;
+};
 
-static layer layer_of(const sn_cuda_call *call, const void *mean, const void *variance)
+template <typename T>
+static layer<T> layer_of(const sn_cuda_call *call, const void *mean, const void *variance)
 {
     const sn_op *op = call->op;
     const int64_t *shape = op->inputs[0].desc.shape;
     bool one = op->kind == SN_OP_BATCHNORM_APPLY && op->inputs[3].desc.shape[0] == 1;
-    return layer{(const float *)call->in[0],
-                 (const float *)call->in[1],
-                 (const float *)call->in[2],
-                 (const float *)mean,
-                 (const float *)variance,
-                 op->params.batchnorm.epsilon,
-                 (int)shape[1],
-                 (int)sn_tensor_voxels(&op->inputs[0].desc),
-                 (int)(one ? shape[1] : shape[0] * shape[1]),
-                 op->params.batchnorm.relu};
+    return layer<T>{(const T *)call->in[0],
+                    (const float *)call->in[1],
+                    (const float *)call->in[2],
+                    (const float *)mean,
+                    (const float *)variance,
+                    op->params.batchnorm.epsilon,
+                    (int)(one ? shape[1] : shape[0] * shape[1]),
+                    op->params.batchnorm.relu,
+                    sn_cuda_spread_of(&op->inputs[0].desc)};
 }
 
-/* One thread computes what the block shares: square roots in double are slow on most GPUs. */
-static __device__ scaling scaling_of(const layer &of, int64_t plane)
+template <typename T> static int64_t blocks_of(const layer<T> &of, const sn_cuda_call *call)
 {
-    __shared__ scaling shared;
-    if (threadIdx.x == 0) {
-        int64_t s = plane % of.statistics, c = plane % of.channels;
-        double deviation = sqrt(of.variance[s] + of.epsilon);
-        shared = scaling{of.mean[s], (float)(of.gamma[c] / deviation), of.beta[c]};
+    return sn_cuda_blocks(&of.s, call->op->inputs[0].desc.shape[0]);
+}
+
+/* Of a lane's channels. */
+template <typename T> struct scalings {
+    scaling of[width<T>];
+};
+
+/* One thread computes what the block shares of a channel: square roots in double are slow on most GPUs. */
+template <typename T> static __device__ scalings<T> scalings_of(const layer<T> &of, const lane &own)
+{
+    __shared__ scaling shared[SN_CUDA_BLOCK];
+    const int count = of.s.across * width<T>, c = (own.vector - own.column) * width<T> + (int)threadIdx.x;
+    if ((int)threadIdx.x < count) {
+        shared[threadIdx.x] = scaling{0, 0, 0}; /* of a channel that only fills up */
+        if (c < of.s.channels) {
+            const int64_t s = ((int64_t)own.image * of.s.channels + c) % of.statistics;
+            const double deviation = sqrt(of.variance[s] + of.epsilon);
+            shared[threadIdx.x] = scaling{of.mean[s], (float)(of.gamma[c] / deviation), of.beta[c]};
+        }
     }
     __syncthreads();
-    return shared;
+    scalings<T> to;
+    FOR_EACH_CHANNEL(T, k)
+    {
+        to.of[k] = shared[own.column * width<T> + k];
+    }
+    return to;
 }
 
 static __device__ float normalised(float x, const scaling &to)
@@ -51,65 +71,97 @@ static __device__ float normalised(float x, const scaling &to)
     return fmaf(x - to.mean, to.scale, to.shift);
 }
 
-/* Sums of x - origin and its square; the origin is any value near the mean, against cancellation. */
-static __global__ void measure(double *partials, const float *x, int voxels)
+/* Sums of x - origin and its square; the origin is any value near the mean, against cancellation: the first. */
+template <typename T> static __global__ void measure(double *partials, const T *x, sn_cuda_spread s)
 {
-    part own = part_of(blockIdx.x, voxels);
-    double sums[2] = {0, 0};
-    x += own.plane * voxels;
-    const float origin = x[0];
+    const lane own = lane_of(s);
+    const places at = places_of<T>(own, s, s.voxels);
+    lane_sums<T, 2> sums = {};
+    values<T> origin = {};
+    if (own.first < own.end)
+        origin = load(x + at(0));
     FOR_EACH_VOXEL(own)
     {
-        float offset = x[v] - origin;
-        sums[0] += offset;
-        sums[1] += offset * offset;
+        const values<T> value = load(x + at(v));
+        FOR_EACH_CHANNEL(T, k)
+        {
+            const float offset = value.of[k] - origin.of[k];
+            sums.of[0][k] += offset;
+            sums.of[1][k] += offset * offset;
+        }
     }
-    store_partial(partials, sums);
+    store_partials(partials, sums, own, s);
 }
 
-/* Mean and biased variance; one block for each plane. */
-static __global__ void find_moments(float *mean, float *variance, const double *partials, const float *x,
-                                    int voxels)
+/* The first value of a channel of an image. */
+static __device__ float first_value(const float *x, int64_t plane, const sn_cuda_spread &s)
+{
+    return x[plane * s.voxels];
+}
+
+static __device__ float first_value(const bf16 *x, int64_t plane, const sn_cuda_spread &s)
+{
+    const int64_t image = plane / s.channels, c = plane % s.channels;
+    return to_float(x[image * s.voxels * s.vectors * SN_BF16_CHANNELS + c]);
+}
+
+/* Mean and biased variance; one block for each channel of each image. */
+template <typename T>
+static __global__ void find_moments(float *mean, float *variance, const double *partials, const T *x,
+                                    sn_cuda_spread s)
 {
     const int64_t plane = blockIdx.x;
     double sums[2];
-    sum_partials(sums, partials, plane, voxels);
-    double offset = sums[0] / voxels, spread = sums[1] / voxels - offset * offset;
+    sum_partials(sums, partials, plane, s.parts);
+    double offset = sums[0] / s.voxels, spread = sums[1] / s.voxels - offset * offset;
     if (threadIdx.x == 0) {
-        mean[plane] = (float)(x[plane * voxels] + offset);
+        mean[plane] = (float)(first_value(x, plane, s) + offset);
         variance[plane] = (float)(spread < 0 ? 0 : spread); /* NaN stays NaN */
     }
 }
 
-static __global__ void normalise(float *y, layer of)
+template <typename T> static __global__ void normalise(T *y, layer<T> of)
 {
-    part own = part_of(blockIdx.x, of.voxels);
-    const scaling to = scaling_of(of, own.plane);
-    const float *x = of.x + own.plane * of.voxels;
-    y += own.plane * of.voxels;
+    const lane own = lane_of(of.s);
+    const places at = places_of<T>(own, of.s, of.s.voxels);
+    const scalings<T> to = scalings_of(of, own);
     FOR_EACH_VOXEL(own)
     {
-        float z = normalised(x[v], to);
-        y[v] = of.relu && z < 0 ? 0 : z; /* NaN stays NaN */
+        values<T> value = load(of.x + at(v));
+        FOR_EACH_CHANNEL(T, k)
+        {
+            const float z = normalised(value.of[k], to.of[k]);
+            value.of[k] = of.relu && z < 0 ? 0 : z; /* NaN stays NaN */
+        }
+        store(y + at(v), value);
     }
+}
+
+template <typename T> static cudaError_t launch_batchnorm(const sn_cuda_call *call)
+{
+    const layer<T> of = layer_of<T>(call, call->out[1], call->out[2]);
+    const int64_t planes = call->op->inputs[0].desc.shape[0] * of.s.channels;
+    double *partials = (double *)call->workspace;
+    SN_CUDA_TRY(SN_LAUNCH(measure<T>, blocks_of(of, call), call->stream, partials, of.x, of.s));
+    SN_CUDA_TRY(SN_LAUNCH(find_moments<T>, planes, call->stream, (float *)call->out[1], (float *)call->out[2],
+                          partials, of.x, of.s));
+    return SN_LAUNCH(normalise<T>, blocks_of(of, call), call->stream, (T *)call->out[0], of);
 }
 
 cudaError_t sn_cuda_batchnorm(const sn_cuda_call *call)
 {
-    const sn_tensor_desc *x = &call->op->inputs[0].desc;
-    layer of = layer_of(call, call->out[1], call->out[2]);
-    double *partials = (double *)call->workspace;
-    SN_CUDA_TRY(SN_LAUNCH(measure, blocks_of(x), call->stream, partials, of.x, of.voxels));
-    SN_CUDA_TRY(SN_LAUNCH(find_moments, planes_of(x), call->stream, (float *)call->out[1],
-                          (float *)call->out[2], partials, of.x, of.voxels));
-    return SN_LAUNCH(normalise, blocks_of(x), call->stream, (float *)call->out[0], of);
+    return SN_FOR_TYPE(launch_batchnorm, call);
+}
+
+template <typename T> static cudaError_t launch_apply(const sn_cuda_call *call)
+{
+    const layer<T> of = layer_of<T>(call, call->in[3], call->in[4]);
+    return SN_LAUNCH(normalise<T>, blocks_of(of, call), call->stream, (T *)call->out[0], of);
 }
 
 cudaError_t sn_cuda_batchnorm_apply(const sn_cuda_call *call)
 {
-    layer of = layer_of(call, call->in[3], call->in[4]);
-    return SN_LAUNCH(normalise, blocks_of(&call->op->inputs[0].desc), call->stream, (float *)call->out[0],
-                     of);
+    return SN_FOR_TYPE(launch_apply, call);
 }
 
 /* g = dy where z > 0, else 0 (dy without ReLU). */
@@ -119,20 +171,23 @@ static __device__ float masked(float x, float dy, const scaling &to, bool relu)
 }
 
 /* Sums of g and of g*(x - mean). */
-static __global__ void measure_gradients(double *partials, layer of, const float *dy)
+template <typename T> static __global__ void measure_gradients(double *partials, layer<T> of, const T *dy)
 {
-    part own = part_of(blockIdx.x, of.voxels);
-    const scaling to = scaling_of(of, own.plane);
-    double sums[2] = {0, 0};
-    const float *x = of.x + own.plane * of.voxels;
-    dy += own.plane * of.voxels;
+    const lane own = lane_of(of.s);
+    const places at = places_of<T>(own, of.s, of.s.voxels);
+    const scalings<T> to = scalings_of(of, own);
+    lane_sums<T, 2> sums = {};
     FOR_EACH_VOXEL(own)
     {
-        float g = masked(x[v], dy[v], to, of.relu);
-        sums[0] += g;
-        sums[1] += g * (x[v] - to.mean);
+        const values<T> value = load(of.x + at(v)), slope = load(dy + at(v));
+        FOR_EACH_CHANNEL(T, k)
+        {
+            const float g = masked(value.of[k], slope.of[k], to.of[k], of.relu);
+            sums.of[0][k] += g;
+            sums.of[1][k] += g * (value.of[k] - to.of[k].mean);
+        }
     }
-    store_partial(partials, sums);
+    store_partials(partials, sums, own, of.s);
 }
 
 /* dx = scale*(g - mean of g - xhat * mean of g*xhat), xhat = (x - mean)/sqrt(v + epsilon): with e = x - mean,
@@ -141,21 +196,22 @@ typedef struct slopes {
     float a, b;
 } slopes;
 
-/* The slopes of all planes of one channel, and its gradients; one block for each channel. */
+/* The slopes of a channel in all images, and its gradients; one block for each channel. */
+template <typename T>
 static __global__ void find_gradients(slopes *to, float *dgamma, float *dbeta, const double *partials,
-                                      layer of, int images)
+                                      layer<T> of, int images)
 {
     const int c = (int)blockIdx.x;
     float gamma = dgamma[c], beta = dbeta[c];
     for (int n = 0; n < images; n++) {
-        const int64_t plane = (int64_t)n * of.channels + c;
+        const int64_t plane = (int64_t)n * of.s.channels + c;
         const double spread = of.variance[plane] + of.epsilon;
         double sums[2];
-        sum_partials(sums, partials, plane, of.voxels);
+        sum_partials(sums, partials, plane, of.s.parts);
         beta += (float)sums[0];
         gamma += (float)(sums[1] / sqrt(spread));
         if (threadIdx.x == 0)
-            to[plane] = slopes{(float)(sums[0] / of.voxels), (float)(sums[1] / of.voxels / spread)};
+            to[plane] = slopes{(float)(sums[0] / of.s.voxels), (float)(sums[1] / of.s.voxels / spread)};
     }
     if (threadIdx.x == 0) {
         dgamma[c] = gamma;
@@ -164,32 +220,48 @@ static __global__ void find_gradients(slopes *to, float *dgamma, float *dbeta, c
 }
 
 /* dx may be x or dy. */
-static __global__ void find_input_gradient(float *dx, layer of, const float *dy, const slopes *all)
+template <typename T>
+static __global__ void find_input_gradient(T *dx, layer<T> of, const T *dy, const slopes *all)
 {
-    part own = part_of(blockIdx.x, of.voxels);
-    const scaling to = scaling_of(of, own.plane);
-    const slopes s = all[own.plane];
-    const float *x = of.x + own.plane * of.voxels;
-    dy += own.plane * of.voxels;
-    dx += own.plane * of.voxels;
+    const lane own = lane_of(of.s);
+    const places at = places_of<T>(own, of.s, of.s.voxels);
+    const scalings<T> to = scalings_of(of, own);
+    slopes s[width<T>];
+    FOR_EACH_CHANNEL(T, k)
+    {
+        const int c = own.vector * width<T> + k;
+        s[k] = c < of.s.channels ? all[(int64_t)own.image * of.s.channels + c] : slopes{0, 0};
+    }
     FOR_EACH_VOXEL(own)
     {
-        float value = x[v];
-        dx[v] = to.scale * (masked(value, dy[v], to, of.relu) - s.a - s.b * (value - to.mean));
+        const values<T> value = load(of.x + at(v));
+        values<T> slope = load(dy + at(v));
+        FOR_EACH_CHANNEL(T, k)
+        {
+            const float g = masked(value.of[k], slope.of[k], to.of[k], of.relu);
+            slope.of[k] = to.of[k].scale * (g - s[k].a - s[k].b * (value.of[k] - to.of[k].mean));
+        }
+        store(dx + at(v), slope);
     }
+}
+
+template <typename T> static cudaError_t launch_backward(const sn_cuda_call *call)
+{
+    const layer<T> of = layer_of<T>(call, call->in[3], call->in[4]);
+    const int64_t images = call->op->inputs[0].desc.shape[0];
+    const T *dy = (const T *)call->in[5];
+    double *partials = (double *)call->workspace;
+    slopes *to = (slopes *)(partials + 2 * images * of.s.channels * of.s.parts);
+    SN_CUDA_TRY(SN_LAUNCH(measure_gradients<T>, blocks_of(of, call), call->stream, partials, of, dy));
+    SN_CUDA_TRY(SN_LAUNCH(find_gradients<T>, of.s.channels, call->stream, to, (float *)call->out[1],
+                          (float *)call->out[2], partials, of, (int)images));
+    return SN_LAUNCH(find_input_gradient<T>, blocks_of(of, call), call->stream, (T *)call->out[0], of, dy,
+                     to);
 }
 
 cudaError_t sn_cuda_batchnorm_backward(const sn_cuda_call *call)
 {
-    const sn_tensor_desc *x = &call->op->inputs[0].desc;
-    layer of = layer_of(call, call->in[3], call->in[4]);
-    const float *dy = (const float *)call->in[5];
-    double *partials = (double *)call->workspace;
-    slopes *to = (slopes *)(partials + 2 * blocks_of(x));
-    SN_CUDA_TRY(SN_LAUNCH(measure_gradients, blocks_of(x), call->stream, partials, of, dy));
-    SN_CUDA_TRY(SN_LAUNCH(find_gradients, of.channels, call->stream, to, (float *)call->out[1],
-                          (float *)call->out[2], partials, of, (int)x->shape[0]));
-    return SN_LAUNCH(find_input_gradient, blocks_of(x), call->stream, (float *)call->out[0], of, dy, to);
+    return SN_FOR_TYPE(launch_backward, call);
 }
 
 static __global__ void move_running(float *running_mean, float *running_variance, const float *mean,

@@ -2,76 +2,89 @@
 #include "backend/cuda/kernels/classes.cuh"
 #include "backend/cuda/kernels/kernels.h"
 
-/* A "plane" is an image here: all classes of a voxel are worked on together. */
-static int64_t image_blocks(const sn_tensor_desc *scores)
+static int64_t blocks_of(const sn_tensor_desc *scores)
 {
-    return scores->shape[0] * sn_cuda_parts(sn_tensor_voxels(scores));
+    return blocks_of_items(scores->shape[0], sn_tensor_voxels(scores));
 }
 
-/* p may be the scores. */
-static __global__ void softmax(float *p, const float *scores, int channels, int voxels)
+/* p may be the scores, where both are float32. */
+template <typename T> static __global__ void softmax(float *p, const T *scores, classes in, classes out)
 {
-    part own = part_of(blockIdx.x, voxels);
-    scores += own.plane * channels * voxels;
-    p += own.plane * channels * voxels;
+    const part own = part_of(blockIdx.x, in.voxels);
     FOR_EACH_VOXEL(own)
     {
-        float sum = exp_classes(p + v, scores + v, channels, voxels);
-        for (int c = 0; c < channels; c++)
-            p[v + (int64_t)c * voxels] /= sum;
+        const T *from = voxel_of(scores, in, own.item, v);
+        float *to = voxel_of(p, out, own.item, v);
+        const float highest = best_class(from, in).score;
+        const float sum = sum_exponentials(from, in, highest, -1).all;
+        FOR_EACH_VECTOR(T, in, c)
+        {
+            const values<T> some = load_classes(from, in, c);
+            FOR_EACH_CLASS(T, in, c, k)
+            {
+                to[(int64_t)(c + k) * out.pitch] = expf(some.of[k] - highest) / sum;
+            }
+        }
     }
+}
+
+template <typename T> static cudaError_t launch_softmax(const sn_cuda_call *call)
+{
+    const sn_tensor_desc *scores = &call->op->inputs[0].desc;
+    return SN_LAUNCH(softmax<T>, blocks_of(scores), call->stream, (float *)call->out[0],
+                     (const T *)call->in[0], classes_of(scores), classes_of(&call->op->outputs[0].desc));
 }
 
 cudaError_t sn_cuda_softmax(const sn_cuda_call *call)
 {
-    const sn_tensor_desc *scores = &call->op->inputs[0].desc;
-    return SN_LAUNCH(softmax, image_blocks(scores), call->stream, (float *)call->out[0],
-                     (const float *)call->in[0], (int)scores->shape[1], (int)sn_tensor_voxels(scores));
+    return SN_FOR_TYPE(launch_softmax, call);
 }
 
-static __global__ void argmax(uint8_t *labels, const float *scores, int channels, int voxels)
+template <typename T> static __global__ void argmax(uint8_t *labels, const T *scores, classes in)
 {
-    part own = part_of(blockIdx.x, voxels);
-    scores += own.plane * channels * voxels;
-    labels += own.plane * voxels;
+    const part own = part_of(blockIdx.x, in.voxels);
     FOR_EACH_VOXEL(own)
     {
-        labels[v] = (uint8_t)best_class(scores + v, channels, voxels);
+        labels[own.item * in.voxels + v] = (uint8_t)best_class(voxel_of(scores, in, own.item, v), in).which;
     }
+}
+
+template <typename T> static cudaError_t launch_argmax(const sn_cuda_call *call)
+{
+    const sn_tensor_desc *scores = &call->op->inputs[0].desc;
+    return SN_LAUNCH(argmax<T>, blocks_of(scores), call->stream, (uint8_t *)call->out[0],
+                     (const T *)call->in[0], classes_of(scores));
 }
 
 cudaError_t sn_cuda_argmax(const sn_cuda_call *call)
 {
-    const sn_tensor_desc *scores = &call->op->inputs[0].desc;
-    return SN_LAUNCH(argmax, image_blocks(scores), call->stream, (uint8_t *)call->out[0],
-                     (const float *)call->in[0], (int)scores->shape[1], (int)sn_tensor_voxels(scores));
+    return SN_FOR_TYPE(launch_argmax, call);
 }
 
 /* Integers, so that the order of adding does not matter. */
 typedef unsigned long long counter;
 
 /* counts (N, C, 3), first of the block, then of the image. */
-static __global__ void count_overlap(counter *counts, const float *scores, const uint8_t *labels,
-                                     int channels, int voxels)
+template <typename T>
+static __global__ void count_overlap(counter *counts, const T *scores, const uint8_t *labels, classes in)
 {
     __shared__ unsigned shared[SN_CUDA_CLASSES * 3];
-    part own = part_of(blockIdx.x, voxels);
-    scores += own.plane * channels * voxels;
-    labels += own.plane * voxels;
-    counts += own.plane * channels * 3;
-    for (int i = (int)threadIdx.x; i < channels * 3; i += SN_CUDA_BLOCK)
+    const part own = part_of(blockIdx.x, in.voxels);
+    labels += own.item * in.voxels;
+    counts += own.item * in.channels * 3;
+    for (int i = (int)threadIdx.x; i < in.channels * 3; i += SN_CUDA_BLOCK)
         shared[i] = 0;
     __syncthreads();
     FOR_EACH_VOXEL(own)
     {
-        int truth = labels[v], found = best_class(scores + v, channels, voxels);
+        int truth = labels[v], found = best_class(voxel_of(scores, in, own.item, v), in).which;
         if (truth == found)
             atomicAdd(&shared[3 * truth], 1u);
         atomicAdd(&shared[3 * truth + 1], 1u);
         atomicAdd(&shared[3 * found + 2], 1u);
     }
     __syncthreads();
-    for (int i = (int)threadIdx.x; i < channels * 3; i += SN_CUDA_BLOCK)
+    for (int i = (int)threadIdx.x; i < in.channels * 3; i += SN_CUDA_BLOCK)
         if (shared[i] > 0)
             atomicAdd(&counts[i], (counter)shared[i]);
 }
@@ -83,14 +96,18 @@ static __global__ void write_counts(double *to, const counter *counts, int count
         to[i] = (double)counts[i];
 }
 
-cudaError_t sn_cuda_overlap(const sn_cuda_call *call)
+template <typename T> static cudaError_t launch_overlap(const sn_cuda_call *call)
 {
     const sn_tensor_desc *scores = &call->op->inputs[0].desc;
-    const int count = (int)planes_of(scores) * 3;
+    const int count = (int)(scores->shape[0] * scores->shape[1]) * 3;
     counter *counts = (counter *)call->workspace;
     SN_CUDA_TRY(cudaMemsetAsync(counts, 0, (size_t)count * sizeof *counts, call->stream));
-    SN_CUDA_TRY(SN_LAUNCH(count_overlap, image_blocks(scores), call->stream, counts,
-                          (const float *)call->in[0], (const uint8_t *)call->in[1], (int)scores->shape[1],
-                          (int)sn_tensor_voxels(scores)));
+    SN_CUDA_TRY(SN_LAUNCH(count_overlap<T>, blocks_of(scores), call->stream, counts, (const T *)call->in[0],
+                          (const uint8_t *)call->in[1], classes_of(scores)));
     return SN_LAUNCH(write_counts, blocks_for(count), call->stream, (double *)call->out[0], counts, count);
+}
+
+cudaError_t sn_cuda_overlap(const sn_cuda_call *call)
+{
+    return SN_FOR_TYPE(launch_overlap, call);
 }

@@ -16,6 +16,7 @@ sn_cuda_kernel sn_cuda_batchnorm, sn_cuda_batchnorm_apply, sn_cuda_batchnorm_bac
 sn_cuda_kernel sn_cuda_batchnorm_running;
 sn_cuda_kernel sn_cuda_maxpool, sn_cuda_maxpool_backward;
 sn_cuda_kernel sn_cuda_upsample, sn_cuda_upsample_backward;
+sn_cuda_kernel sn_cuda_to_bf16;
 sn_cuda_kernel sn_cuda_concat, sn_cuda_window, sn_cuda_affine_warp;
 sn_cuda_kernel sn_cuda_softmax, sn_cuda_argmax, sn_cuda_overlap, sn_cuda_loss;
 sn_cuda_kernel sn_cuda_nadam, sn_cuda_average;

@@ -1,6 +1,7 @@
 /* Between float32 N, C, D, H, W and bf16 N, D, H, W, C: tiles of channels and voxels, turned in shared memory so
  * that both sides are read and written in runs. */
 #include "backend/cuda/kernels/device.cuh"
+#include "backend/cuda/kernels/kernels.h"
 #include "backend/cuda/layout.h"
 
 enum { TILE_CHANNELS = 32, TILE_VOXELS = 128 };
@@ -31,25 +32,10 @@ static __device__ tile tile_of(int64_t block, int padded, int64_t voxels)
     return own;
 }
 
-/* To the nearest, ties to even; a NaN stays one. */
-static __device__ uint16_t to_bf16(float value)
-{
-    const uint32_t bits = __float_as_uint(value);
-    if ((bits & 0x7FFFFFFFu) > 0x7F800000u)
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
-static __device__ float from_bf16(uint16_t value)
-{
-    return __uint_as_float((uint32_t)value << 16);
-}
-
 /* Channels of a tile, one voxel more than it has, so that those of one voxel lie in different banks. */
 #define TILE_MEMORY(name) __shared__ float name[TILE_CHANNELS][TILE_VOXELS + 1]
 
-static __global__ void pack(uint16_t *out, const float *in, int64_t n, int channels, int padded,
-                            int64_t voxels)
+static __global__ void pack(bf16 *out, const float *in, int64_t n, int channels, int padded, int64_t voxels)
 {
     TILE_MEMORY(turned);
     const tile own = tile_of(blockIdx.x, padded, voxels);
@@ -67,15 +53,14 @@ static __global__ void pack(uint16_t *out, const float *in, int64_t n, int chann
     }
 }
 
-cudaError_t sn_cuda_pack(uint16_t *out, const float *in, int64_t n, int64_t padded_n, int64_t c,
-                         int64_t padded_c, int64_t voxels, cudaStream_t stream)
+cudaError_t sn_cuda_pack(void *out, const float *in, int64_t n, int64_t padded_n, int64_t c, int64_t padded_c,
+                         int64_t voxels, cudaStream_t stream)
 {
     int64_t tiles = padded_n * tiles_of(padded_c, TILE_CHANNELS) * tiles_of(voxels, TILE_VOXELS);
-    return SN_LAUNCH(pack, tiles, stream, out, in, n, (int)c, (int)padded_c, voxels);
+    return SN_LAUNCH(pack, tiles, stream, (bf16 *)out, in, n, (int)c, (int)padded_c, voxels);
 }
 
-static __global__ void unpack(float *out, const uint16_t *in, int channels, int padded, int64_t voxels,
-                              bool add)
+static __global__ void unpack(float *out, const bf16 *in, int channels, int padded, int64_t voxels)
 {
     TILE_MEMORY(turned);
     const tile own = tile_of(blockIdx.x, padded, voxels);
@@ -83,21 +68,28 @@ static __global__ void unpack(float *out, const uint16_t *in, int channels, int 
     out += (own.n * channels + own.channel) * voxels + own.voxel;
     for (int i = (int)threadIdx.x; i < own.voxels * own.channels; i += SN_CUDA_BLOCK) {
         const int v = i / own.channels, c = i % own.channels;
-        turned[c][v] = from_bf16(in[(int64_t)v * padded + c]);
+        turned[c][v] = to_float(in[(int64_t)v * padded + c]);
     }
     __syncthreads();
     for (int i = (int)threadIdx.x; i < own.channels * TILE_VOXELS; i += SN_CUDA_BLOCK) {
         const int c = i / TILE_VOXELS, v = i % TILE_VOXELS;
         if (own.channel + c < channels && v < own.voxels)
-            out[c * voxels + v] = turned[c][v] + (add ? out[c * voxels + v] : 0);
+            out[c * voxels + v] += turned[c][v];
     }
 }
 
-cudaError_t sn_cuda_unpack(float *out, const uint16_t *in, int64_t n, int64_t c, int64_t padded_c,
-                           int64_t voxels, bool add, cudaStream_t stream)
+cudaError_t sn_cuda_unpack(float *out, const void *in, int64_t n, int64_t c, int64_t padded_c, int64_t voxels,
+                           cudaStream_t stream)
 {
     int64_t tiles = n * tiles_of(padded_c, TILE_CHANNELS) * tiles_of(voxels, TILE_VOXELS);
-    return SN_LAUNCH(unpack, tiles, stream, out, in, (int)c, (int)padded_c, voxels, add);
+    return SN_LAUNCH(unpack, tiles, stream, out, (const bf16 *)in, (int)c, (int)padded_c, voxels);
+}
+
+cudaError_t sn_cuda_to_bf16(const sn_cuda_call *call)
+{
+    const sn_tensor_desc *x = &call->op->inputs[0].desc, *y = &call->op->outputs[0].desc;
+    return sn_cuda_pack(call->out[0], (const float *)call->in[0], x->shape[0], x->shape[0], x->shape[1],
+                        sn_tensor_stored_channels(y), sn_tensor_voxels(x), call->stream);
 }
 
 static __global__ void add_to(float *out, const float *in, int64_t count)

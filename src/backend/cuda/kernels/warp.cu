@@ -54,8 +54,8 @@ static __global__ void warp_affine(T *y, const T *x, const double *m, grid g)
 {
     const int voxels = g.D * g.H * g.W;
     part own = part_of(blockIdx.x, voxels);
-    x += own.plane * voxels;
-    y += own.plane * voxels;
+    x += own.item * voxels;
+    y += own.item * voxels;
     FOR_EACH_VOXEL(own)
     {
         const int row = v / g.W, k = row / g.H, j = row % g.H, i = v % g.W;
@@ -70,8 +70,9 @@ template <typename WAY, typename T> static cudaError_t launch_warp(const sn_cuda
 {
     const sn_tensor_desc *x = &call->op->inputs[0].desc;
     const grid g = {(int)x->shape[2], (int)x->shape[3], (int)x->shape[4]};
-    return SN_LAUNCH((warp_affine<WAY, T>), blocks_of(x), call->stream, (T *)call->out[0],
-                     (const T *)call->in[0], (const double *)call->in[1], g);
+    const int64_t blocks = blocks_of_items(x->shape[0] * x->shape[1], sn_tensor_voxels(x));
+    return SN_LAUNCH((warp_affine<WAY, T>), blocks, call->stream, (T *)call->out[0], (const T *)call->in[0],
+                     (const double *)call->in[1], g);
 }
 
 cudaError_t sn_cuda_affine_warp(const sn_cuda_call *call)
