@@ -142,7 +142,7 @@ cli_option cli_option_precision(const char **target)
                         .kind = CLI_CHOICE,
                         .value = "auto|float32|tf32|bf16",
                         .target = target,
-                        .help = "of a GPU's convolutions; auto: bf16 where it has that, else float32"};
+                        .help = "of a GPU; auto: bf16 where it has that, else float32"};
 }
 
 sn_status cli_precision_resolve(sn_precision *precision, const char *text, const char *device,
