@@ -54,7 +54,7 @@ typedef struct sn_backend {
     /** The name of the kernels in use, e.g. the instruction set: the same kernels give the same bits. */
     const char *(*kernels)(const sn_device *device);
 
-    /** The type that the values between operations are best of on the device: SN_F32 or SN_BF16. NULL: SN_F32. */
+    /** The type that values between operations are best kept in on the device: SN_F32 or SN_BF16. NULL: SN_F32. */
     sn_dtype (*values)(const sn_device *device);
 
     /** Zeroed memory of `bytes`, aligned to SN_ALIGNMENT. SN_ERR_MEMORY where there is none. */

@@ -60,6 +60,11 @@ size_t sn_dtype_size(sn_dtype dtype)
     return 0;
 }
 
+sn_dtype sn_dtype_of_channels(sn_dtype real)
+{
+    return real == SN_BF16 ? SN_F32 : real;
+}
+
 bool sn_tensor_desc_equal(const sn_tensor_desc *a, const sn_tensor_desc *b)
 {
     return a->dtype == b->dtype && memcmp(a->shape, b->shape, sizeof a->shape) == 0;

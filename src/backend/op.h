@@ -53,6 +53,9 @@ typedef struct sn_tensor_desc {
 /** Whether two tensors have the same type and shape. */
 bool sn_tensor_desc_equal(const sn_tensor_desc *a, const sn_tensor_desc *b);
 
+/** The type of what belongs to a channel, where values are of a real type. */
+sn_dtype sn_dtype_of_channels(sn_dtype real);
+
 /** Elements of a tensor. */
 int64_t sn_tensor_count(const sn_tensor_desc *desc);
 
@@ -208,8 +211,7 @@ typedef struct sn_op_info {
     int min_inputs, max_inputs, outputs;
     unsigned updated_outputs; /* bit o: output o is read, changed and written back */
     unsigned added_outputs;   /* bit o: it is so as a gradient: the complete one of an image is added */
-    unsigned
-        in_place_inputs; /* bit i: output 0 may occupy the memory of input i, if that is of its type and size */
+    unsigned in_place_inputs; /* bit i: output 0 may occupy the memory of input i of its type and shape */
 } sn_op_info;
 
 /** The fixed facts of an operation kind; lives for ever. */

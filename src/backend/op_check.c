@@ -44,12 +44,6 @@ static bool is_real(sn_dtype dtype)
     return dtype == SN_F64 || dtype == SN_F32 || dtype == SN_BF16;
 }
 
-/* The type of what belongs to a channel. */
-static sn_dtype channel_type(sn_dtype real)
-{
-    return real == SN_BF16 ? SN_F32 : real;
-}
-
 static sn_status expect(const sn_op *op, const char *name, const sn_operand *operand, sn_dtype dtype,
                         const int64_t shape[SN_DIMS], sn_error *error)
 {
@@ -152,7 +146,7 @@ static sn_status check_conv3d(const sn_op *op, const sn_operand *x, const sn_ope
     sn_status status;
     const sn_conv3d_params *p = &op->params.conv3d;
     const int64_t *in = x->desc.shape, *weights = w->desc.shape, *out = y->desc.shape;
-    sn_dtype real = op->inputs[0].desc.dtype, w_type = channel_type(real);
+    sn_dtype real = op->inputs[0].desc.dtype, w_type = sn_dtype_of_channels(real);
     SN_TRY(expect_real(op, "input 0", error));
     SN_TRY(check_conv3d_params(op, error));
     if (weights[1] != in[1])
@@ -184,10 +178,10 @@ static sn_status check_bias(const sn_op *op, sn_error *error)
     sn_dtype real = op->inputs[0].desc.dtype;
     SN_TRY(expect_real(op, "input 0", error));
     if (op->kind == SN_OP_BIAS) {
-        SN_TRY(expect_input(op, 1, "b", channel_type(real), VECTOR(x[1]), error));
+        SN_TRY(expect_input(op, 1, "b", sn_dtype_of_channels(real), VECTOR(x[1]), error));
         SN_TRY(expect_output(op, 0, "y", real, x, error));
     } else {
-        SN_TRY(expect_output(op, 0, "db", channel_type(real), VECTOR(x[1]), error));
+        SN_TRY(expect_output(op, 0, "db", sn_dtype_of_channels(real), VECTOR(x[1]), error));
     }
 done:
     return status;
@@ -198,7 +192,7 @@ static sn_status check_batchnorm(const sn_op *op, sn_error *error)
     sn_status status;
     const int64_t *x = op->inputs[0].desc.shape;
     const int64_t *each = SHAPE(x[0], x[1], 1, 1, 1); /* statistics of every image */
-    sn_dtype real = op->inputs[0].desc.dtype, own = channel_type(real);
+    sn_dtype real = op->inputs[0].desc.dtype, own = sn_dtype_of_channels(real);
     double epsilon = op->params.batchnorm.epsilon;
     SN_TRY(expect_real(op, "x", error));
     SN_TRY(expect_parameter(op, epsilon > 0, "epsilon", epsilon, "greater than 0", error));
@@ -246,13 +240,13 @@ static sn_status check_prelu(const sn_op *op, sn_error *error)
     const int64_t *x = op->inputs[0].desc.shape;
     sn_dtype real = op->inputs[0].desc.dtype;
     SN_TRY(expect_real(op, "x", error));
-    SN_TRY(expect_input(op, 1, "a", channel_type(real), VECTOR(x[1]), error));
+    SN_TRY(expect_input(op, 1, "a", sn_dtype_of_channels(real), VECTOR(x[1]), error));
     if (op->kind == SN_OP_PRELU) {
         SN_TRY(expect_output(op, 0, "y", real, x, error));
     } else {
         SN_TRY(expect_input(op, 2, "dy", real, x, error));
         SN_TRY(expect_output(op, 0, "dx", real, x, error));
-        SN_TRY(expect_output(op, 1, "da", channel_type(real), VECTOR(x[1]), error));
+        SN_TRY(expect_output(op, 1, "da", sn_dtype_of_channels(real), VECTOR(x[1]), error));
     }
 done:
     return status;
@@ -392,7 +386,7 @@ static sn_status check_scores(const sn_op *op, sn_error *error)
     sn_dtype real = op->inputs[0].desc.dtype;
     SN_TRY(expect_real(op, "scores", error));
     if (op->kind == SN_OP_SOFTMAX) {
-        SN_TRY(expect_output(op, 0, "probabilities", channel_type(real), scores, error));
+        SN_TRY(expect_output(op, 0, "probabilities", sn_dtype_of_channels(real), scores, error));
         return SN_OK;
     }
     SN_TRY(
@@ -407,7 +401,7 @@ static sn_status check_scores(const sn_op *op, sn_error *error)
         return SN_OK;
     }
     SN_TRY(check_loss_params(op, error));
-    SN_TRY(expect_input(op, 2, "weights", channel_type(real), VECTOR(scores[1]), error));
+    SN_TRY(expect_input(op, 2, "weights", sn_dtype_of_channels(real), VECTOR(scores[1]), error));
     SN_TRY(expect_output(op, 0, "loss", SN_F64, SHAPE(1, 1, 1, 1, 1), error));
     SN_TRY(expect_output(op, 1, "dscores", real, scores, error));
 done:

@@ -105,10 +105,10 @@ sn_status sn_predictor_create(sn_predictor **predictor, const sn_model *model, c
     self->model = model;
     self->source = source;
     self->options = *options;
-    self->network = (network){&model->arch, model->preprocessing.channels, model->labels->count, SN_F32};
     SN_TRY(sn_device_open(&self->backend, &self->device, options->device, options->precision,
                           options->threads, error));
-    self->network.values = sn_backend_values(self->backend, self->device);
+    self->network = (network){&model->arch, model->preprocessing.channels, model->labels->count,
+                              sn_backend_values(self->backend, self->device)};
     SN_TRY(make_graph(&graph, &self->network, model->preprocessing.size, error));
     SN_TRY(sn_weights_check(&model->weights, graph, SN_WEIGHTS_NETWORK, source, error));
     *predictor = self;
@@ -178,7 +178,7 @@ sn_status sn_prediction_plan(sn_prediction_memory *memory, const sn_arch *arch, 
 {
     static const double millimetres[3][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}};
     sn_status status;
-    network of = {arch, channels, classes, SN_F32};
+    network of;
     const sn_backend *backend = NULL;
     sn_device *opened = NULL;
     sn_grid grid;
@@ -186,7 +186,7 @@ sn_status sn_prediction_plan(sn_prediction_memory *memory, const sn_arch *arch, 
     const sn_tiling whole = sn_tiling_whole(size, 1);
     SN_TRY(sn_grid_make(&grid, size, millimetres, error));
     SN_TRY(sn_device_open(&backend, &opened, device, precision, 1, error));
-    of.values = sn_backend_values(backend, opened);
+    of = (network){arch, channels, classes, sn_backend_values(backend, opened)};
     SN_TRY(plan_all(&need, &of, &whole, &grid, &grid, backend, opened, error));
     *memory = (sn_prediction_memory){need.network, image_need(&need)};
 done:

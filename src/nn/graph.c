@@ -14,7 +14,7 @@ sn_status sn_graph_create(sn_graph **graph, sn_dtype values, sn_error *error)
     if (status != SN_OK)
         return status;
     (*graph)->values = values;
-    (*graph)->real = values == SN_BF16 ? SN_F32 : values;
+    (*graph)->real = sn_dtype_of_channels(values);
     return SN_OK;
 }
 

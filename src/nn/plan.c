@@ -77,13 +77,6 @@ static void find_lifetimes(planner *p)
     }
 }
 
-/* Whether values of two tensors lie in the same places of their memory. */
-static bool have_same_form(const sn_graph *graph, sn_tensor a, sn_tensor b)
-{
-    return room_of(graph, a) == room_of(graph, b) &&
-           sn_graph_tensor(graph, a)->desc.dtype == sn_graph_tensor(graph, b)->desc.dtype;
-}
-
 /* Whether another input of a node is the same tensor. */
 static bool is_read_twice(const sn_node *node, int index)
 {
@@ -96,9 +89,10 @@ static bool is_read_twice(const sn_node *node, int index)
 /* Whether the first output of node n may lie where its input `index` lies, which nobody needs any more. */
 static bool may_replace(const planner *p, const sn_node *node, int n, int index)
 {
-    sn_tensor x = node->inputs[index];
+    sn_tensor x = node->inputs[index], y = node->outputs[0];
     if ((sn_op_describe(node->kind)->in_place_inputs >> index & 1u) == 0 || !is_transient(p->graph, x) ||
-        p->last[x] != n || !have_same_form(p->graph, x, node->outputs[0]))
+        p->last[x] != n ||
+        !sn_tensor_desc_equal(&sn_graph_tensor(p->graph, x)->desc, &sn_graph_tensor(p->graph, y)->desc))
         return false;
     return !is_read_twice(node, index); /* what is overwritten would be read again as another operand */
 }

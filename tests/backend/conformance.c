@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rounded.h"
+
 tolerance conformance_float32(sn_op_kind kind, int output)
 {
     switch (kind) {

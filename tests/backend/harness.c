@@ -2,11 +2,11 @@
 
 #include "cmocka_all.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "rounded.h"
 
 static double *zeros(const sn_operand *operand)
 {
@@ -76,15 +76,6 @@ int ref_close(void **state)
     (void)state;
     runner_close(&ref);
     return 0;
-}
-
-double rounded_to_bf16(double value)
-{
-    int exponent;
-    if (value == 0 || !isfinite(value))
-        return value;
-    frexp(value, &exponent); /* 8 bits from the first one on */
-    return ldexp(nearbyint(ldexp(value, 8 - exponent)), exponent - 8);
 }
 
 /* The channels of a tensor in bf16, and those that fill them up. */

@@ -49,9 +49,6 @@ sn_status op_try(const op_runner *runner, const sn_op *op, op_values *values, in
 /** As op_try, not in place; fails the test on an error. */
 void op_run(const op_runner *runner, const sn_op *op, op_values *values);
 
-/** To the 8 bits of bf16, ties to even. */
-double rounded_to_bf16(double value);
-
 /* Building operations: an operand's description, in the order N, C, D, H, W. */
 sn_operand operand_of(sn_dtype dtype, int64_t n, int64_t c, int64_t d, int64_t h, int64_t w);
 /** A vector of channels: (1,C,1,1,1). */

@@ -10,6 +10,7 @@
 #include "backend/device.h"
 #include "base/random.h"
 #include "nn/executor.h"
+#include "rounded.h"
 #include "train/step.h"
 
 enum { CLASSES = 3 };
@@ -102,11 +103,8 @@ static void round_weights(step_run *run)
         if (info->role != SN_ROLE_PARAMETER || !info->weights)
             continue;
         double *values = download(run, t);
-        for (int64_t i = 0; i < count_of(run, t); i++) {
-            int exponent;
-            frexp(values[i], &exponent);
-            values[i] = ldexp(nearbyint(ldexp(values[i], 8 - exponent)), exponent - 8);
-        }
+        for (int64_t i = 0; i < count_of(run, t); i++)
+            values[i] = rounded_to_bf16(values[i]);
         upload(run, t, values);
         free(values);
     }

@@ -64,8 +64,7 @@ static bool in_place_allowed(const sn_op *op, int output, int input)
     if (op->kind == SN_OP_WINDOW)
         return sn_op_window_place(&place, op) && out->offset == in->offset + place;
     return output == 0 && (sn_op_describe(op->kind)->in_place_inputs >> input & 1) &&
-           out->offset == in->offset && out->desc.dtype == in->desc.dtype &&
-           sn_tensor_bytes(&out->desc) == sn_tensor_bytes(&in->desc);
+           out->offset == in->offset && sn_tensor_desc_equal(&out->desc, &in->desc);
 }
 
 sn_status sn_checked_locations(const sn_op *op, size_t workspace, const size_t *buffer_bytes,

@@ -69,9 +69,9 @@ typedef struct sn_winograd_plan {
     int64_t sub_row; /* floats of a sub-grid's row of pixels in scratch memory, zeros around it included */
     int64_t row;     /* of all of them */
     int64_t line;    /* floats of one frequency of a layer of tiles there */
-    int64_t
-        partials; /* backward weights: sums formed apart, then added in order; deep: one for each slab of a thread's
-                         own, one for all others, none for a single one; else 0 */
+    /* Backward weights: sums formed apart, then added in order; deep: one for each slab of a thread's own, one for all
+     * others, none for a single one; else 0. */
+    int64_t partials;
 } sn_winograd_plan;
 
 /**

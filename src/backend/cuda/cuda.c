@@ -1,4 +1,5 @@
-/* The cuda backend: an NVIDIA GPU, with cuDNN for convolutions and own kernels for all else, in float. */
+/* The cuda backend: an NVIDIA GPU, with cuDNN for convolutions and own kernels for all else, in float, of values in
+ * float32 or bf16. */
 #include <assert.h>
 #include <limits.h>
 #include <stdatomic.h>

@@ -22,7 +22,7 @@ template <typename T> static __global__ void softmax(float *p, const T *scores, 
             const values<T> some = load_classes(from, in, c);
             FOR_EACH_CLASS(T, in, c, k)
             {
-                to[(int64_t)(c + k) * out.pitch] = expf(some.of[k] - highest) / sum;
+                to[(int64_t)(c + k) * out.pitch] = probability(some.of[k], highest, sum);
             }
         }
     }

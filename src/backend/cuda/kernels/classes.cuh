@@ -59,6 +59,12 @@ template <typename T> static __device__ best best_class(const T *voxel, const cl
     return found;
 }
 
+/* p = softmax of a score, of the highest of its voxel and the sum of e^(score - highest). */
+static inline __device__ float probability(float score, float highest, float sum)
+{
+    return expf(score - highest) / sum;
+}
+
 /* The sum of e^(score - highest), and that without one class. A NaN makes them NaN. */
 typedef struct exponentials {
     float all, others;

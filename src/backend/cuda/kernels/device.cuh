@@ -130,7 +130,7 @@ static inline __device__ void store(bf16 *to, const values<bf16> &from)
     *(words *)to = pairs;
 }
 
-/* Loops over the channels of a vector: */
+/* Loops over the channels of a vector. */
 #define FOR_EACH_CHANNEL(T, k) for (int k = 0; k < width<T>; k++)
 
 /* ---- shares ---- */
@@ -165,6 +165,12 @@ typedef struct part {
     int first, step, end;
 } part;
 
+/* sn_cuda_parts on the device. */
+static inline __device__ int parts_of(int count)
+{
+    return (count + SN_CUDA_PART - 1) / SN_CUDA_PART;
+}
+
 /* One block for each part of each item of `count` elements, */
 static inline int64_t blocks_of_items(int64_t items, int64_t count)
 {
@@ -174,7 +180,7 @@ static inline int64_t blocks_of_items(int64_t items, int64_t count)
 /* which works on this one. */
 static inline __device__ part part_of(int64_t block, int count)
 {
-    const int parts = (count + SN_CUDA_PART - 1) / SN_CUDA_PART;
+    const int parts = parts_of(count);
     const int first = (int)(block % parts) * SN_CUDA_PART;
     return part{block / parts, first + (int)threadIdx.x, SN_CUDA_BLOCK,
                 count - first < SN_CUDA_PART ? count : first + SN_CUDA_PART};

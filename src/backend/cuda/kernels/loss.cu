@@ -80,7 +80,7 @@ template <typename T> static __global__ void sum_classes(image<T> im)
         const int truth = im.labels[v] - own.vector * width<T>;
         FOR_EACH_CHANNEL(T, k)
         {
-            const float p = expf(scores.of[k] - highest) / sum;
+            const float p = probability(scores.of[k], highest, sum);
             sums.of[0][k] += p;
             sums.of[1][k] += k == truth ? p : 0;
             sums.of[2][k] += k == truth ? 1 : 0;
@@ -114,7 +114,7 @@ template <typename T> static __global__ void find_terms(image<T> im)
     const int c = (int)blockIdx.x;
     if (c == im.in.channels) {
         double sums[1];
-        sum_partials(sums, im.ce_sums, 0, (im.in.voxels + SN_CUDA_PART - 1) / SN_CUDA_PART);
+        sum_partials(sums, im.ce_sums, 0, parts_of(im.in.voxels));
         if (threadIdx.x == 0)
             im.terms[c] = sums[0];
     } else {
@@ -137,6 +137,12 @@ template <typename T> static __global__ void add_image(double *loss, image<T> im
         *loss += im.share * (im.dice_weight * sums[0] / channels + im.ce_scale * im.terms[channels]);
 }
 
+/* The part of G_k that comes from Dice. */
+template <typename T> static __device__ float dice_slope(const image<T> &im, int k, int truth)
+{
+    return (k == truth ? im.a[k] : 0) + im.b[k];
+}
+
 template <typename T> static __global__ void second_pass(image<T> im)
 {
     const part own = part_of(blockIdx.x, im.in.voxels);
@@ -154,8 +160,7 @@ template <typename T> static __global__ void second_pass(image<T> im)
             const values<T> some = load_classes(scores, im.in, c);
             FOR_EACH_CLASS(T, im.in, c, k)
             {
-                const float g = (c + k == truth ? im.a[c + k] : 0) + im.b[c + k];
-                dot += expf(some.of[k] - highest) / sum * g;
+                dot += probability(some.of[k], highest, sum) * dice_slope(im, c + k, truth);
             }
         }
         FOR_EACH_VECTOR(T, im.in, c)
@@ -164,8 +169,8 @@ template <typename T> static __global__ void second_pass(image<T> im)
             values<T> gradient = {};
             FOR_EACH_CLASS(T, im.in, c, k)
             {
-                const float g = (c + k == truth ? im.a[c + k] : 0) + im.b[c + k];
-                const float p = expf(some.of[k] - highest) / sum;
+                const float g = dice_slope(im, c + k, truth);
+                const float p = probability(some.of[k], highest, sum);
                 gradient.of[k] = p * (g - dot) * share + slope * (c + k == truth ? -rest : p);
             }
             store(dscores + (int64_t)c * im.in.pitch, gradient);
